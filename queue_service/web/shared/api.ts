@@ -1,0 +1,109 @@
+/**
+ * The way to the server: readings, and presses that are done exactly once.
+ *
+ * A press gets its id at the finger. While no answer comes (no network, time out, 502–504) it is repeated with the same id, so that a lost reply
+ * never does a thing twice; any answer, also a refusal, ends it. Refusals are RFC 9457 problems with a stable `code`.
+ */
+export const API = "/api/v1";
+
+/** The server answered and said no. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    readonly detail: string,
+  ) {
+    super(`${code}: ${detail}`);
+    this.name = "Refused";
+  }
+}
+
+/** Nobody answered in time. Whether the press was done is not known; repeating it with the same id finds out. */
+export class NoAnswer extends Error {
+  constructor(readonly pressId: string | null) {
+    super("no answer from the server");
+    this.name = "NoAnswer";
+  }
+}
+
+export interface PressOptions {
+  token?: string | null;
+  /** Only to go on with an earlier press; otherwise a new id is made. */
+  pressId?: string;
+  /** How long to keep repeating before giving up with `NoAnswer`. */
+  patienceMs?: number;
+  /** Told before every repetition, so that a page can say that it is still trying. */
+  onRetry?: (attempt: number) => void;
+  method?: "POST" | "PUT" | "DELETE";
+}
+
+/** 22 letters and digits (about 131 bits). Not `randomUUID`: that one is missing on plain http in the hall's own network. */
+export function newPressId(): string {
+  const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  let id = "";
+  while (id.length < 22) {
+    for (const byte of crypto.getRandomValues(new Uint8Array(32))) {
+      if (byte < 248 && id.length < 22) id += alphabet[byte % 62];
+    }
+  }
+  return id;
+}
+
+export async function read<T>(path: string, token: string | null = null, timeoutMs = 8000): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(API + path, {
+      headers: headers(token),
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+  } catch {
+    throw new NoAnswer(null);
+  }
+  if (unanswered(response)) throw new NoAnswer(null);
+  return answer<T>(response);
+}
+
+export async function press<T>(path: string, body: object = {}, options: PressOptions = {}): Promise<T> {
+  const { token = null, pressId = newPressId(), patienceMs = 30_000, onRetry, method = "POST" } = options;
+  const giveUpAt = performance.now() + patienceMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const response = await fetch(API + path, {
+        method,
+        headers: { ...headers(token), "Content-Type": "application/json", "Idempotency-Key": pressId },
+        body: JSON.stringify(body),
+        credentials: "same-origin",
+        signal: AbortSignal.timeout(8000),
+      });
+      if (!unanswered(response)) return await answer<T>(response);
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+    }
+    const pause = backoff(attempt, 250, 4000);
+    if (performance.now() + pause > giveUpAt) throw new NoAnswer(pressId);
+    onRetry?.(attempt);
+    await new Promise((go) => setTimeout(go, pause));
+  }
+}
+
+/** Doubling from `first` to `most`, half of it by chance, so that a hall full of screens does not knock at once. */
+export function backoff(attempt: number, first: number, most: number): number {
+  const whole = Math.min(most, first * 2 ** Math.min(attempt - 1, 16));
+  return whole / 2 + (Math.random() * whole) / 2;
+}
+
+function headers(token: string | null): Record<string, string> {
+  return { Accept: "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+}
+
+function unanswered(response: Response): boolean {
+  return response.status >= 502 && response.status <= 504;
+}
+
+async function answer<T>(response: Response): Promise<T> {
+  if (response.status === 204) return undefined as T;
+  if (response.ok) return (await response.json()) as T;
+  const problem = (await response.json().catch(() => ({}))) as { code?: string; detail?: string; title?: string };
+  throw new Refused(response.status, problem.code ?? `http-${response.status}`, problem.detail ?? problem.title ?? "");
+}

@@ -1,0 +1,163 @@
+/**
+ * One live feed: snapshot or missing events first, then every event in order, with no hole and no event twice.
+ *
+ * The screen presents the cursor it stands at; the server answers with what is missing, or with a snapshot when the cursor means nothing to it.
+ * An event out of order is never applied: the feed comes back for the truth. A link that has been silent for eight seconds counts as lost, whatever
+ * the socket says; the feed then returns by itself, after a random pause that doubles, so that a hall full of screens does not come back at once.
+ */
+import { decode, encode } from "@msgpack/msgpack";
+import type { Frame } from "./words";
+
+export type Link =
+  | { state: "connecting"; sinceMs: number }
+  | { state: "live"; sinceMs: number }
+  | { state: "lost"; sinceMs: number }
+  | { state: "refused"; sinceMs: number };
+
+export interface FeedOptions<View, Event> {
+  /** Path of the stream, e.g. `/api/v1/centres/demo-tinh/boards/ba/stream`. */
+  path: string;
+  token: string | null;
+  screen: string;
+  onSnapshot: (view: View, seq: number) => void;
+  onEvent: (event: Event, seq: number, atMs: number) => void;
+  onLink: (link: Link) => void;
+  /** The server's clock minus this machine's, whenever it is learnt. */
+  onClock?: (offsetMs: number) => void;
+}
+
+const SILENCE_MS = 8_000;
+const FIRST_RETURN_MS = 5_000;
+const LAST_RETURN_MS = 30_000;
+/** Closed for good reason and not worth coming back soon: not allowed, or revoked. */
+const NOT_ALLOWED = 4401;
+
+export class Feed<View, Event> {
+  private socket: WebSocket | null = null;
+  private epoch: string | null = null;
+  private seq: number | null = null;
+  private attempt = 0;
+  private silence: ReturnType<typeof setTimeout> | undefined;
+  private comeback: ReturnType<typeof setTimeout> | undefined;
+  private link: Link = { state: "connecting", sinceMs: Date.now() };
+  private stopped = false;
+
+  constructor(private readonly options: FeedOptions<View, Event>) {}
+
+  start(): void {
+    this.stopped = false;
+    addEventListener("online", this.hurry);
+    this.connect();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    removeEventListener("online", this.hurry);
+    clearTimeout(this.silence);
+    clearTimeout(this.comeback);
+    this.drop();
+  }
+
+  /** Tell the server that the event is on the glass. */
+  shown(seq: number): void {
+    this.send({ type: "shown", seq });
+  }
+
+  private readonly hurry = () => {
+    if (this.stopped || this.socket) return;
+    clearTimeout(this.comeback);
+    this.connect();
+  };
+
+  private connect(): void {
+    const { path, token, screen } = this.options;
+    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
+    const protocols = ["queue.v1.msgpack", ...(token ? [`queue.token.${token}`] : [])];
+    const socket = new WebSocket(address, protocols);
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.watch();
+    socket.onopen = () => this.send({ type: "hello", epoch: this.epoch, seq: this.seq, screen });
+    socket.onmessage = (message: MessageEvent<ArrayBuffer | string>) => {
+      if (socket === this.socket) this.receive(message.data);
+    };
+    socket.onclose = (closed) => {
+      if (socket === this.socket) this.lose(closed.code);
+    };
+  }
+
+  private receive(data: ArrayBuffer | string): void {
+    const frame = (typeof data === "string" ? JSON.parse(data) : decode(new Uint8Array(data))) as Frame<View, Event>;
+    this.watch();
+    switch (frame.type) {
+      case "snapshot":
+        this.epoch = frame.epoch;
+        this.seq = frame.seq;
+        this.options.onClock?.(frame.now_ms - Date.now());
+        this.options.onSnapshot(frame.view, frame.seq);
+        this.say("live");
+        break;
+      case "resumed":
+        if (frame.epoch !== this.epoch || frame.seq !== this.seq) return this.resync();
+        this.options.onClock?.(frame.now_ms - Date.now());
+        this.say("live");
+        break;
+      case "event":
+        if (this.seq === null || frame.seq > this.seq + 1) return this.resync();
+        if (frame.seq <= this.seq) return;
+        this.seq = frame.seq;
+        this.options.onEvent(frame.event, frame.seq, frame.at_ms);
+        break;
+      case "tick":
+        this.options.onClock?.(frame.now_ms - Date.now());
+        if (this.seq === null || frame.seq > this.seq) return this.resync();
+        this.attempt = 0;
+        break;
+    }
+  }
+
+  /** Something is missing: come back at once by the cursor, which names the last event that was applied. */
+  private resync(): void {
+    this.drop();
+    if (this.attempt < 3) {
+      this.attempt += 1;
+      return this.connect();
+    }
+    this.epoch = null;
+    this.seq = null;
+    this.lose(4002);
+  }
+
+  private lose(code: number): void {
+    this.drop();
+    clearTimeout(this.silence);
+    this.say(code === NOT_ALLOWED ? "refused" : "lost");
+    if (this.stopped) return;
+    this.attempt += 1;
+    const most = Math.min(LAST_RETURN_MS, FIRST_RETURN_MS * 2 ** Math.min(this.attempt - 1, 8));
+    this.comeback = setTimeout(() => this.connect(), Math.random() * most);
+  }
+
+  private watch(): void {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.lose(1006), SILENCE_MS);
+  }
+
+  private drop(): void {
+    const socket = this.socket;
+    this.socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  private send(frame: object): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(encode(frame));
+  }
+
+  private say(state: Link["state"]): void {
+    if (this.link.state === state) return;
+    this.link = { state, sinceMs: Date.now() };
+    this.options.onLink(this.link);
+  }
+}

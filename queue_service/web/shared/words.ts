@@ -1,0 +1,131 @@
+/** The shapes the server speaks in (JSON and MessagePack alike). Pages read them; only the server makes them. */
+
+export interface Named {
+  id: string;
+  name: string;
+  name_en?: string | null;
+}
+
+export interface Department extends Named {
+  letter: string;
+  mode: "cluster" | "counter" | "department";
+}
+
+export interface Service extends Named {
+  department: string;
+  mean_service_s: number;
+  purpose: "submit" | "collect" | "advice";
+}
+
+export interface CounterPlace {
+  id: string;
+  number: number;
+  name: string;
+  zone: string;
+  serves: { service: string; level: number }[];
+}
+
+export interface BoardPlace {
+  id: string;
+  name: string;
+  zones: string[];
+  layout: string;
+  inches: number;
+  distance_m: number;
+}
+
+export type Session = [from: string, to: string];
+
+export interface Centre extends Named {
+  level: "province" | "commune";
+  fictional: boolean;
+  slogan: string;
+  timezone: string;
+  languages: string[];
+  hours: { days: string[]; sessions: Session[]; ticket_sessions: Session[] };
+  zones: Named[];
+  departments: Department[];
+  services: Service[];
+  counters: CounterPlace[];
+  boards: BoardPlace[];
+  kiosks: { id: string; name: string; zone: string }[];
+  desks: Named[];
+  grounds: (Named & { cls: string })[];
+  version: string | number;
+  issuing: Issuing;
+  day: string;
+}
+
+export interface Issuing {
+  open: boolean;
+  text: string;
+}
+
+export interface Ticket {
+  id: string;
+  number: string;
+  department: string;
+  service: string;
+  class: "standard" | "priority" | "appointment";
+  ground: string | null;
+  state: "waiting" | "called" | "serving" | "served" | "no_show" | "parked" | "cancelled" | "expired";
+  day: string;
+  issued_at_ms: number;
+  language: string;
+  procedure: string | null;
+  printed: boolean;
+  announced: { counters: string[]; label: string; zone: string };
+  ahead: number;
+  wait: { lo_s: number; mid_s: number; hi_s: number } | null;
+  counter: string | null;
+  called_at_ms: number | null;
+  rings: number;
+  started_at_ms: number | null;
+  ended_at_ms: number | null;
+  park_reason: string | null;
+}
+
+export interface BoardCall {
+  state: "closed" | "open" | "paused" | "draining";
+  number: string | null;
+  called_at_ms: number | null;
+  call: number;
+  rings: number;
+  ticket_state: string | null;
+  language: string | null;
+}
+
+export interface BoardView {
+  day: string;
+  issuing: Issuing;
+  waiting: Record<string, number>;
+  counters: Record<string, BoardCall>;
+}
+
+export interface PublicEvent {
+  type: string;
+  seq: number;
+  at_ms: number;
+  number?: string;
+  department?: string;
+  service?: string;
+  from_department?: string;
+  from_service?: string;
+  counter?: string | null;
+  counters?: string[];
+  call?: number;
+  rings?: number;
+  language?: string;
+  was?: string;
+  reason?: string | null;
+  open?: boolean;
+  text?: string;
+  day?: string;
+  version?: string | number;
+}
+
+export type Frame<View, Event> =
+  | { type: "snapshot"; epoch: string; seq: number; recovered: false; view: View; now_ms: number }
+  | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number }
+  | { type: "event"; seq: number; at_ms: number; event: Event }
+  | { type: "tick"; seq: number; now_ms: number };
