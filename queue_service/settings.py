@@ -1,0 +1,122 @@
+"""
+What one process needs to start, read once from the environment into a frozen value.
+
+It knows no file, no socket and no centre's content: the centre is a file of its own (`centre.py`).  Past `app.py` and
+`cli.py` nobody reads the environment.  A name or a value that we do not understand stops the start with a sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, cast
+from urllib.parse import urlsplit
+
+LogForm = Literal["json", "console"]
+
+PREFIX: Final = "QUEUE_"
+
+EXPLAINED: Final = {
+    "QUEUE_HOST": "address to listen on; default 127.0.0.1, this machine only",
+    "QUEUE_PORT": "port to listen on, 0 for any free one; default 8080",
+    "QUEUE_DATA_DIR": "folder of everything the service keeps; default ./var",
+    "QUEUE_REDIS_URL": "redis://, rediss:// or unix:// address of the store; default: a server of our own in the data folder",
+    "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive",
+    "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
+    "QUEUE_LOG": "form of the log: json or console; default json",
+    "QUEUE_PUBLIC_URL": "http:// or https:// address under which phones reach the pages; default: where we listen",
+}
+"""Every name we read, each with a sentence for the operator."""
+
+
+class SettingsError(Exception):
+    """The environment cannot be understood; the text says which names and why, one sentence a line."""
+
+    exit_code: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    How this process runs.
+
+    Args:
+        redis_url: None means: start our own server in `data_dir`.
+        database_url: None means: no archive.
+        centres: centre files in the order given.
+        public_url: without a slash at the end; None means: where we listen.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("var")
+    redis_url: str | None = None
+    database_url: str | None = None
+    centres: tuple[Path, ...] = ()
+    log: LogForm = "json"
+    public_url: str | None = None
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """
+    The settings that *environ* asks for; an empty value counts as not given.
+
+    Raises:
+        SettingsError: a `QUEUE_` name is unknown or a value is faulty; all faults are told at once.
+    """
+    given = {name: value.strip() for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
+    faults = [_unknown(name) for name in sorted(given) if name not in EXPLAINED]
+    default = Settings()
+
+    port = given.get("QUEUE_PORT", str(default.port))
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        faults.append(f"QUEUE_PORT is {port!r}; it must be a number from 0 to 65535.")
+        port = "0"
+    log = given.get("QUEUE_LOG", default.log)
+    if log not in ("json", "console"):
+        faults.append(f"QUEUE_LOG is {log!r}; it must be json or console.")
+    host = given.get("QUEUE_HOST", default.host)
+    if "/" in host or any(character.isspace() for character in host):
+        faults.append(f"QUEUE_HOST is {host!r}; it must be a host name or an address, without port or path.")
+    public_url = _address(given, faults, "QUEUE_PUBLIC_URL", "http", "https")
+    redis_url = _address(given, faults, "QUEUE_REDIS_URL", "redis", "rediss", "unix")
+    database_url = _address(given, faults, "QUEUE_DATABASE_URL", "sqlite", "postgresql")
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(
+        host=host,
+        port=int(port),
+        data_dir=Path(given.get("QUEUE_DATA_DIR", default.data_dir)),
+        redis_url=redis_url,
+        database_url=database_url,
+        centres=tuple(Path(part) for part in given.get("QUEUE_CENTRES", "").split(os.pathsep) if part),
+        log=cast(LogForm, log),
+        public_url=public_url.rstrip("/") if public_url else None,
+    )
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in EXPLAINED], n=1)
+    hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(EXPLAINED)}."
+    return f"{name} is no setting of this service; {hint}"
+
+
+def _address(given: Mapping[str, str], faults: list[str], name: str, *schemes: str) -> str | None:
+    """The address *name* holds, or None; a fault never repeats the value, which may hold a password."""
+    value = given.get(name)
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        faults.append(f"{name} is no address; is there a password whose special characters are not %-encoded?")
+        return None
+    if parts.scheme not in schemes:
+        faults.append(f"{name} must begin with {' or '.join(scheme + '://' for scheme in schemes)}.")
+    elif not (parts.path if parts.scheme in ("unix", "sqlite") else parts.hostname):
+        faults.append(f"{name} names no {'file' if parts.scheme in ('unix', 'sqlite') else 'host'}.")
+    return value
