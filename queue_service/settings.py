@@ -23,7 +23,7 @@ EXPLAINED: Final = {
     "QUEUE_HOST": "address to listen on; default 127.0.0.1, this machine only",
     "QUEUE_PORT": "port to listen on, 0 for any free one; default 8080",
     "QUEUE_DATA_DIR": "folder of everything the service keeps; default ./var",
-    "QUEUE_REDIS_URL": "redis://, rediss:// or unix:// address of the store; default: a server of our own in the data folder",
+    "QUEUE_REDIS_URL": "redis://, rediss:// or unix:// address of the store; default: a server in the data folder",
     "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
@@ -99,7 +99,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in EXPLAINED], n=1)
+    near = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in EXPLAINED], n=1
+    )
     hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(EXPLAINED)}."
     return f"{name} is no setting of this service; {hint}"
 
@@ -113,7 +115,7 @@ def _address(given: Mapping[str, str], faults: list[str], name: str, *schemes: s
         parts = urlsplit(value)
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
-        faults.append(f"{name} is no address; is there a password whose special characters are not %-encoded?")
+        faults.append(f"{name} is no address; if it holds a password, its special characters must be %-encoded.")
         return None
     if parts.scheme not in schemes:
         faults.append(f"{name} must begin with {' or '.join(scheme + '://' for scheme in schemes)}.")

@@ -1,0 +1,62 @@
+"""What every test may ask for: a private server on a socket, without persistence; and how hard hypothesis looks."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from queue_service.embedded import die_with_parent, find_binary
+
+# No deadline per example: two cores are shared by the test processes, a server and sometimes a browser.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)  # the same examples every time
+settings.register_profile(
+    "thorough", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("quick")  # --hypothesis-profile=thorough for the other
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Path]:
+    """The socket of a private server that keeps nothing; tests share it and take a fresh centre name each."""
+    with tempfile.TemporaryDirectory(prefix="qs-") as folder:
+        path = Path(folder) / "server.sock"
+        options = {"port": "0", "unixsocket": str(path), "save": "", "appendonly": "no", "dir": folder}
+        process = subprocess.Popen(
+            [find_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))],
+            stdout=subprocess.DEVNULL,
+            preexec_fn=die_with_parent(),
+        )
+        try:
+            _await_answer(path, process)
+            yield path
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_url(server: Path) -> str:
+    """The address of `server`."""
+    return f"unix://{server}"
+
+
+def _await_answer(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as link:
+            try:
+                link.connect(str(path))
+            except OSError:
+                time.sleep(0.005)
+                continue
+            link.sendall(b"PING\r\n")
+            if link.recv(7) == b"+PONG\r\n":
+                return
+    raise RuntimeError(f"the test server does not answer (exit code {process.poll()})")
