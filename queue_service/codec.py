@@ -1,0 +1,139 @@
+"""
+Bytes to and from commands, replies, records and configuration pieces: msgpack between processes.
+
+The field names on both sides are the same words, so a record is a map read by name.  Knows no transport and no rule.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgpack
+import msgspec
+
+from queue_service.centre import Centre, clusters
+from queue_service.commands import Command
+from queue_service.events import Event
+from queue_service.tickets import Ticket
+
+FINGERPRINT_BYTES: Final = 16
+"""Stored in front of every answer; lua/20_hall.lua cuts at the same place."""
+
+MEAN_WEIGHT: Final = 8
+"""A configured mean service time counts as this many services.  Source: docs/allocation.md, "Service times"."""
+MEAN_MEMORY: Final = 60
+"""After that many services each further one moves the mean by 1/60."""
+MEAN_OF_UNKNOWN_SERVICE_MS: Final = 600_000
+
+
+def pack(value: object) -> bytes:
+    """*value* as msgpack.  Bytes travel as text: the msgpack inside Redis knows no binary type."""
+    packed: bytes = msgpack.packb(value, use_bin_type=False)
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    """A msgpack value from our own store: text is text, keys are strings."""
+    return msgpack.unpackb(data, strict_map_key=False)
+
+
+def pack_command(command: Command) -> bytes:
+    """*command* as the map the Lua functions read."""
+    return pack(msgspec.to_builtins(command, builtin_types=(bytes,)))
+
+
+def fingerprint(operation: str, packed_command: bytes) -> bytes:
+    """What a press id was used for: a digest of the operation and all its fields."""
+    return blake2b(packed_command, digest_size=FINGERPRINT_BYTES, person=operation.encode()[:16]).digest()
+
+
+def read_ticket(record: dict[str, Any]) -> Ticket:
+    """A ticket record or reply as a Ticket.  Fields that only the core needs are left out."""
+    counters = record.get("counters")
+    if not counters:  # an empty table leaves Lua as a map
+        record = {**record, "counters": ()}
+    return msgspec.convert(record, Ticket)
+
+
+def read_record(data: bytes) -> dict[str, Any]:
+    """A packed ticket or counter record as a map."""
+    record: dict[str, Any] = unpack(data)
+    return record
+
+
+def read_event(data: bytes) -> Event:
+    """An event as recorded."""
+    event: Event = unpack(data)
+    return event
+
+
+def centre_pieces(centre: Centre) -> dict[str, bytes]:
+    """
+    The configuration as the Functions read it: one packed piece per service and counter, and the policy.
+
+    Times are milliseconds.  What the configuration alone decides (order of counters, clusters) is decided here, once.
+    """
+    policy = centre.policy
+    pieces: dict[str, object] = {
+        "policy": {
+            "classes": [cls.id for cls in policy.classes],
+            "promise_ms": {cls.id: cls.promise_s * 1000 for cls in policy.classes},
+            "handicap_ms": policy.handicap_s * 1000,
+            "kappa": policy.kappa,
+            "window_ms": {mode: policy.window(mode) * 1000 for mode in ("counter", "cluster", "department")},
+            "calls_before_no_show": policy.calls_before_no_show,
+            "no_show_back_places": policy.no_show_back_places,
+            "no_show_returns": policy.no_show_returns,
+            "late_back_places": policy.late_back_places,
+            "undo_ms": policy.undo_s * 1000,
+            "auto_ready": policy.auto_ready,
+            "transfer_age_cap_ms": policy.transfer_age_cap_s * 1000,
+            "mean_weight": MEAN_WEIGHT,
+            "mean_memory": MEAN_MEMORY,
+            "mean_default_ms": MEAN_OF_UNKNOWN_SERVICE_MS,
+        }
+    }
+    position = {counter.id: place for place, counter in enumerate(centre.counters, 1)}
+    group: dict[tuple[str, str], str] = {}
+    for service in centre.services:
+        department = centre.department_of(service.id)
+        runs = clusters(centre, service.id)
+        entries = []
+        for n, run in enumerate(runs, 1):
+            for counter in run:
+                name = f"{service.id}.{n}" if department.mode == "cluster" else counter.id
+                if department.mode != "department":
+                    group[service.id, counter.id] = name
+                entries.append(
+                    {
+                        "id": counter.id,
+                        "level": counter.level(service.id),
+                        "lines": len(counter.serves),
+                        "position": position[counter.id],
+                        "cluster": n,
+                        "group": name,
+                    }
+                )
+        pieces[f"service:{service.id}"] = {
+            "department": {"id": department.id, "letter": department.letter, "cap": department.daily_cap},
+            "mode": department.mode,
+            "mean_ms": service.mean_service_s * 1000,
+            "counters": entries,
+            "clusters": [[counter.id for counter in run] for run in runs],
+        }
+    for counter in centre.counters:
+        pieces[f"counter:{counter.id}"] = {
+            "number": counter.number,
+            "zone": counter.zone,
+            "lines": [
+                {
+                    "service": line.service,
+                    "level": line.level,
+                    "mode": centre.department_of(line.service).mode,
+                    **({"group": group[line.service, counter.id]} if (line.service, counter.id) in group else {}),
+                }
+                for line in sorted(counter.serves, key=lambda line: line.level)
+            ],
+        }
+    return {name: pack(piece) for name, piece in pieces.items()}

@@ -1,0 +1,202 @@
+"""
+Presses as data: one frozen value per wish, imperative.
+
+A command says what somebody wants done and to what; who wants it, with which press id and when is the envelope (``Press``).
+Field names are the names the Lua functions read.  Knows no rule: whether a wish may be granted is decided in the Function.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, NewType
+
+import msgspec
+
+PressId = NewType("PressId", str)
+CentreId = NewType("CentreId", str)
+CounterId = NewType("CounterId", str)
+
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A wish.  Each subclass is carried out by the Function named after it: ``CallNext`` by ``qs_call_next``."""
+
+    function: ClassVar[str]
+
+    def __init_subclass__(cls, **config: object) -> None:
+        super().__init_subclass__(**config)
+        cls.function = "qs_" + cls.press_name().replace("-", "_")
+
+    @classmethod
+    def press_name(cls) -> str:
+        """The command's name in addresses and metrics: ``CallNext`` -> ``call-next``."""
+        return _WORD.sub("-", cls.__name__).lower()
+
+
+class TicketCommand(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """A wish about one ticket, from a kiosk, a desk or the visitor's phone."""
+
+    ticket: str
+
+
+class CounterCommand(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """A wish of whoever sits at one counter."""
+
+    counter: str
+
+
+class IssueTicket(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Hand out a place in the line of *service*.  *ticket* is the id to give it (128 random bits, made by the caller)."""
+
+    service: str
+    cls: str = msgspec.field(name="class")
+    ground: str | None = None
+    language: str = "vi"
+    procedure: str | None = None
+
+
+class MarkPrinted(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The slip is on paper."""
+
+
+class MarkLate(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The visitor will be late: let some people pass."""
+
+
+class Cancel(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The visitor gives up the place."""
+
+    reason: str | None = None
+
+
+class Revive(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The visitor is back: let a parked, absent or cancelled ticket wait again."""
+
+    reason: str | None = None
+
+
+class Expire(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The day of the ticket is over."""
+
+
+class Open(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Take the seat (or keep it) and be ready to call; also ends a pause."""
+
+    take_over: bool = False
+
+
+class Pause(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Stop calling for a while; the seat and the visitor at the counter stay."""
+
+    reason: str | None = None
+
+
+class Close(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Stop calling and leave the seat.  With *drain*: first call those whose slip names this counter."""
+
+    drain: bool = False
+
+
+class CallNext(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Invite whoever is due (lua/26_select.lua)."""
+
+
+class CallChosen(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Invite this ticket, by id, out of turn and on record."""
+
+    ticket: str
+    reason: str | None = None
+
+
+class Recall(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Announce the called ticket again, everywhere."""
+
+
+class Start(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The visitor has sat down."""
+
+
+class Complete(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The visitor is served."""
+
+
+class MarkNoShow(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Called and absent."""
+
+
+class Park(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Set aside: the visitor fetches a paper and comes back to this counter."""
+
+    reason: str | None = None
+
+
+class Resume(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Call a parked ticket back to the counter."""
+
+    ticket: str
+
+
+class Transfer(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Send the visitor on to *service*, or to the counter *to_counter*, keeping number and age."""
+
+    service: str | None = None
+    to_counter: str | None = None
+    note: str | None = None
+
+
+class Undo(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Take back this counter's last step."""
+
+
+class SwitchIssuing(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Switch the handing out of numbers on or off, with a text for the kiosks."""
+
+    open: bool
+    text: str = ""
+
+
+class AdvanceDay(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Begin the business day *day* (``YYYY-MM-DD``)."""
+
+    day: str
+
+
+class Configure(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Put a centre's configuration in force: packed pieces as ``codec.centre_pieces`` makes them."""
+
+    new_version: str
+    day: str
+    epoch: str
+    """Used only for a centre that has none yet."""
+    pieces: dict[str, bytes]
+
+
+class RenewEpoch(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """The event order may have gone back (restore, fail-over): begin a new one."""
+
+    epoch: str
+
+
+class Forget(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Drop finished tickets of days before yesterday.  At most 200 at a time."""
+
+    tickets: list[str]
+
+
+class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    The envelope of a command.
+
+    Args:
+        press_id: made where the finger is; repeating it returns the first answer.
+        actor: who presses: ``staff:lan``, ``device:k1``, ``phone``, ``system``.
+        now_ms: Unix milliseconds, from the service's clock.
+        over: whether the actor may act on a seat that is not theirs (supervisors).
+        fingerprint: digest of the command; the same press id with another one is refused.
+    """
+
+    press_id: str
+    actor: str
+    now_ms: int
+    over: bool = False

@@ -1,0 +1,13 @@
+-- record(hall, kind, fact): number the fact, append it to the stream and ring the bell with the same bytes.
+-- events.py lists the fields of each kind.  COST O(1).
+
+local EVENTS_KEPT = 100000 -- entries; a hall of 2,000 visitors makes about 14,000 a day
+
+local function record(hall, kind, fact)
+  hall.seq = hall.seq + 1
+  fact.epoch, fact.seq, fact.at_ms, fact.type, fact.actor = hall.epoch, hall.seq, hall.now, kind, hall.actor
+  local bytes = pack(fact)
+  redis.call('XADD', hall.events_key, 'MAXLEN', '~', EVENTS_KEPT, hall.seq .. '-0', 'e', bytes)
+  redis.call('SPUBLISH', string.sub(hall.day_key, 1, -4) .. 'bell', bytes)
+  return hall.seq
+end

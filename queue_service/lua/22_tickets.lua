@@ -1,0 +1,17 @@
+-- Tickets: read, write, and what the answer to a press shows of one.
+
+local function read_ticket(hall, id)
+  local bytes = redis.call('HGET', hall.tickets_key, id)
+  if not bytes then
+    return nil, refuse('UNKNOWN_TICKET', 'there is no ticket ' .. id .. ' at this centre')
+  end
+  return unpack_map(bytes)
+end
+
+local function write_ticket(hall, ticket)
+  redis.call('HSET', hall.tickets_key, ticket.id, pack(ticket))
+end
+
+local function wrong_state(ticket, wish)
+  return refuse('WRONG_STATE', 'ticket ' .. ticket.number .. ' is ' .. ticket.state .. ' and cannot be ' .. wish)
+end

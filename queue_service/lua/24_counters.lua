@@ -1,0 +1,73 @@
+-- Counters: the live record of each, who sits there, and the authority to press.
+
+local function read_counter(hall, id)
+  local bytes = redis.call('HGET', hall.counters_key, id)
+  if bytes then return unpack_map(bytes) end
+  return { id = id, state = 'closed', since_ms = 0, idle_since = 0 }
+end
+
+local function write_counter(hall, counter)
+  redis.call('HSET', hall.counters_key, counter.id, pack(counter))
+end
+
+-- The counter of a press and its configuration: it exists and the actor holds its seat (or may act over it).
+local function own_counter(hall)
+  local id = hall.wish.counter
+  local config = piece(hall, 'counter:' .. id)
+  if not config then
+    return nil, nil, refuse('UNKNOWN_COUNTER', 'there is no counter ' .. id .. ' at this centre')
+  end
+  local counter = read_counter(hall, id)
+  if not hall.over and counter.officer ~= hall.actor then
+    if counter.officer then
+      return nil, nil, refuse('NOT_YOUR_SEAT', 'somebody else holds the seat at counter ' .. config.number)
+    end
+    return nil, nil, refuse('NOT_YOUR_SEAT', 'nobody holds the seat at counter ' .. config.number .. '; open it first')
+  end
+  return counter, config
+end
+
+-- The ticket in hand at the counter of a press, in one of *states*.
+local function ticket_in_hand(hall, states, wish)
+  local counter, config, no = own_counter(hall)
+  if no then return nil, nil, nil, no end
+  if not counter.ticket then
+    return nil, nil, nil, refuse('COUNTER_IDLE', 'counter ' .. config.number .. ' has no ticket in hand')
+  end
+  local ticket = read_ticket(hall, counter.ticket)
+  if not states[ticket.state] then return nil, nil, nil, wrong_state(ticket, wish) end
+  return ticket, counter, config
+end
+
+-- The counter may invite somebody now.
+local function may_call(counter, config)
+  if counter.ticket then
+    return refuse('COUNTER_BUSY', 'counter ' .. config.number .. ' still has a ticket in hand; complete, park or transfer it first')
+  elseif counter.state == 'paused' then
+    return refuse('COUNTER_PAUSED', 'counter ' .. config.number .. ' is paused; open it to call')
+  elseif counter.state == 'closed' then
+    return refuse('COUNTER_CLOSED', 'counter ' .. config.number .. ' is closed; open it to call')
+  end
+end
+
+-- What staff see of a counter.
+local function show_counter(counter, config)
+  return {
+    id = counter.id, number = config.number, zone = config.zone, state = counter.state, officer = counter.officer, since_ms = counter.since_ms,
+    reason = counter.reason, ready = counter.ready or false, ticket = counter.ticket, undo = counter.last and { press = counter.last.press, until_ms = counter.last.until_ms },
+  }
+end
+
+-- Remember the last step of a counter, so that it can be taken back; `before` is a copy of the ticket.
+local function remember(hall, counter, press_name, before, after, mean_before)
+  counter.last = {
+    press = press_name, until_ms = hall.now + policy_of(hall).undo_ms, ticket = after.id, state = after.state, before = before,
+    held = counter.ticket, call = counter.call, mean = mean_before, ended_at_ms = after.ended_at_ms,
+  }
+end
+
+-- The visitor has left the counter.  A counter closed in the meantime loses its officer now.
+local function release(hall, counter)
+  counter.ticket, counter.idle_since, counter.ready = nil, hall.now, nil
+  if counter.state == 'closed' then counter.officer = nil end
+end

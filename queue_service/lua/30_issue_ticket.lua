@@ -1,0 +1,57 @@
+-- issue_ticket: hand out the next number of a department and a place in the line of one of its services.
+-- ARGS   ticket (id to give it), service, class, ground?, language, procedure?
+-- REPLY  ticket, with `ahead`
+-- CODES  ISSUING_CLOSED UNKNOWN_SERVICE NOBODY_SERVES MALFORMED NUMBERS_EXHAUSTED     COST O(counters of the service + log n)
+
+local CARRIED = { waiting = true, called = true, serving = true, parked = true, no_show = true }
+
+-- The next number of the department that nobody in the building still carries from an earlier day.
+local function next_number(hall, department, cap)
+  local n = tonumber(redis.call('HGET', hall.sequences_key, department.id) or 0)
+  for _ = 1, 200 do
+    n = n + 1
+    if n > cap then return nil end
+    local number = department.letter .. string.format('%03d', n)
+    local holder = redis.call('HGET', hall.numbers_key, number)
+    local carried = false
+    if holder then
+      local bytes = redis.call('HGET', hall.tickets_key, holder)
+      carried = bytes and CARRIED[unpack_map(bytes).state] or false
+    end
+    if not carried then return n, number end
+  end
+  return nil
+end
+
+local function issue_ticket(hall)
+  local wish = hall.wish
+  local service = piece(hall, 'service:' .. wish.service)
+  if not service then return refuse('UNKNOWN_SERVICE', 'there is no service ' .. wish.service .. ' at this centre') end
+  if hall.issuing ~= 'open' and not hall.over then
+    return refuse('ISSUING_CLOSED', hall.issuing_text ~= '' and hall.issuing_text or 'no numbers are handed out now')
+  end
+  if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. wish.service .. ' today') end
+  if not policy_of(hall).promise_ms[wish.class] then return refuse('MALFORMED', 'there is no class ' .. wish.class) end
+  if redis.call('HEXISTS', hall.tickets_key, wish.ticket) == 1 then return refuse('MALFORMED', 'the ticket id is taken') end
+  local n, number = next_number(hall, service.department, service.department.cap)
+  if not n then
+    return refuse('NUMBERS_EXHAUSTED', 'all numbers of ' .. service.department.letter .. ' are given out for today')
+  end
+
+  hall.orders = hall.orders + 1
+  local ticket = {
+    id = wish.ticket, number = number, department = service.department.id, service = wish.service, class = wish.class, ground = wish.ground,
+    language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = hall.now,
+    order = string.format('%08d', hall.orders), printed = false,
+  }
+  redis.call('HSET', hall.sequences_key, service.department.id, n)
+  redis.call('HSET', hall.numbers_key, number, ticket.id)
+  local ahead = ahead_of(hall, ticket)
+  local candidates = stand_in_line(hall, ticket)
+  write_ticket(hall, ticket)
+  record(hall, 'TicketIssued', { ticket = ticket.id, number = number, department = ticket.department, service = ticket.service, class = ticket.class,
+    counters = ticket.counters, ground = ticket.ground, procedure = ticket.procedure, virtual_ms = ticket.virtual_ms })
+  offer(hall, ticket, candidates)
+  ticket.ahead = ahead
+  return { ticket = ticket }
+end

@@ -1,0 +1,45 @@
+-- transfer: send the visitor on to another service, or to one counter, keeping number and class and at most transfer_age_cap of age.
+-- ARGS   counter, service?, to_counter?, note?      REPLY  ticket, counter
+-- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE UNKNOWN_SERVICE NOBODY_SERVES MALFORMED     COST O(counters of the service + log n)
+
+local function transfer(hall)
+  local ticket, counter, config, no = ticket_in_hand(hall, { called = true, serving = true }, 'transferred')
+  if no then return no end
+  local wish, target = hall.wish, nil
+  local service_id = wish.service
+  if wish.to_counter then
+    target = piece(hall, 'counter:' .. wish.to_counter)
+    if not target then return refuse('UNKNOWN_COUNTER', 'there is no counter ' .. wish.to_counter .. ' at this centre') end
+    local serves = false
+    for _, line in ipairs(target.lines) do
+      if line.service == (service_id or ticket.service) then serves = true end
+    end
+    if service_id and not serves then
+      return refuse('NOBODY_SERVES', 'counter ' .. target.number .. ' does not serve ' .. service_id)
+    end
+    if not service_id then service_id = serves and ticket.service or (target.lines[1] and target.lines[1].service) end
+  end
+  if not service_id then return refuse('MALFORMED', 'say to which service or counter') end
+  local service = piece(hall, 'service:' .. service_id)
+  if not service then return refuse('UNKNOWN_SERVICE', 'there is no service ' .. service_id .. ' at this centre') end
+  if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. service_id .. ' today') end
+
+  local from_department, from_service = ticket.department, ticket.service
+  dismiss(hall, ticket, counter, 'waiting', 'transfer')
+  ticket.department, ticket.service, ticket.note = service.department.id, service_id, wish.note
+  ticket.virtual_ms = math.max(ticket.issued_at_ms, hall.now - policy_of(hall).transfer_age_cap_ms)
+  write_counter(hall, counter)
+  local candidates = stand_in_line(hall, ticket, wish.to_counter)
+  write_ticket(hall, ticket)
+  record(hall, 'TicketTransferred', { ticket = ticket.id, number = ticket.number, class = ticket.class, counter = counter.id, department = ticket.department,
+    service = service_id, from_department = from_department, from_service = from_service, counters = ticket.counters, note = wish.note })
+  if target then
+    local only = {}
+    for _, candidate in ipairs(candidates) do
+      if candidate.live.id == wish.to_counter then only[1] = candidate end
+    end
+    candidates = only
+  end
+  offer(hall, ticket, candidates)
+  return { ticket = ticket, counter = show_counter(counter, config) }
+end

@@ -1,0 +1,28 @@
+-- The public face.  Functions that end something carry allow-oom, so that a full store can still be emptied; those that begin something do not.
+
+local ENDING = { 'allow-oom' }
+
+redis.register_function('qs_issue_ticket', press(issue_ticket))
+redis.register_function({ function_name = 'qs_call_next', callback = press(call_next), flags = ENDING })
+redis.register_function({ function_name = 'qs_call_chosen', callback = press(call_chosen), flags = ENDING })
+redis.register_function({ function_name = 'qs_recall', callback = press(recall), flags = ENDING })
+redis.register_function({ function_name = 'qs_start', callback = press(start), flags = ENDING })
+redis.register_function({ function_name = 'qs_complete', callback = press(complete), flags = ENDING })
+redis.register_function({ function_name = 'qs_mark_no_show', callback = press(mark_no_show), flags = ENDING })
+redis.register_function({ function_name = 'qs_park', callback = press(park), flags = ENDING })
+redis.register_function({ function_name = 'qs_resume', callback = press(resume), flags = ENDING })
+redis.register_function({ function_name = 'qs_transfer', callback = press(transfer), flags = ENDING })
+redis.register_function({ function_name = 'qs_cancel', callback = press(cancel), flags = ENDING })
+redis.register_function({ function_name = 'qs_expire', callback = press(expire), flags = ENDING })
+redis.register_function('qs_revive', press(revive))
+redis.register_function({ function_name = 'qs_mark_late', callback = press(mark_late), flags = ENDING })
+redis.register_function({ function_name = 'qs_mark_printed', callback = press(mark_printed), flags = ENDING })
+redis.register_function({ function_name = 'qs_undo', callback = press(undo), flags = ENDING })
+redis.register_function({ function_name = 'qs_open', callback = press(open), flags = ENDING })
+redis.register_function({ function_name = 'qs_pause', callback = press(pause), flags = ENDING })
+redis.register_function({ function_name = 'qs_close', callback = press(close), flags = ENDING })
+redis.register_function('qs_configure', configure)
+redis.register_function({ function_name = 'qs_switch_issuing', callback = press(switch_issuing), flags = ENDING })
+redis.register_function({ function_name = 'qs_advance_day', callback = press(advance_day), flags = ENDING })
+redis.register_function({ function_name = 'qs_forget', callback = press(forget), flags = ENDING })
+redis.register_function({ function_name = 'qs_renew_epoch', callback = press(renew_epoch), flags = ENDING })
