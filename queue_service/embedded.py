@@ -270,10 +270,9 @@ class EmbeddedServer:
     def _socket_path(self) -> str:
         """A short path, the same for every process that means this folder, which itself may be too deep for one."""
         name = hashlib.sha256(os.fsencode(self.data_dir.resolve())).hexdigest()[:16] + ".sock"
-        for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - a folder of ours in it, checked below
-            folder = Path(base) / f"queue-service-{os.getuid()}"
-            if len(os.fsencode(folder / name)) <= SOCKET_PATH_MAX:
-                break
+        folder = Path(tempfile.gettempdir()) / f"queue-service-{os.getuid()}"
+        if len(os.fsencode(folder / name)) > SOCKET_PATH_MAX:
+            folder = Path("/tmp") / folder.name  # noqa: S108 - a folder of ours in it, checked below
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:

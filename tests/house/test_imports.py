@@ -1,0 +1,207 @@
+"""
+Imports point one way: the floors of the house, who may stand on whom, and who may speak Redis or HTTP.
+
+The table below is the house's plan.  A new module is given its floor here before anything may import it.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("queue_service", "counters", "displays", "loadtest")
+
+# Floor by floor, from the ground up; the first pattern that fits decides.
+PLAN = {
+    "ground": (
+        "queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec "
+        "queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock "
+        "queue_service.procedures queue_service.settings counters.press displays.board displays.frames "
+        "loadtest.plan loadtest.verify loadtest.record loadtest.report"
+    ),
+    "gauges": "queue_service.metrics displays.metrics",
+    "core": "queue_service.store queue_service.library queue_service.identity queue_service.embedded",
+    "middle": "queue_service.dispatch queue_service.sweeper displays.hub displays.screen",
+    "door": (
+        "queue_service.http_* queue_service.guard displays.screen_door displays.feed counters.client counters.console "
+        "loadtest.drive loadtest.screens loadtest.access loadtest.machine"
+    ),
+    "roof": "*.app *.cli *.__main__",
+}
+
+# What each floor of one package may import of the house.
+BELOW = {
+    "ground": {"ground"},
+    "gauges": {"ground", "gauges"},
+    "core": {"ground", "gauges", "core"},
+    "middle": {"ground", "gauges", "core", "middle"},
+    "door": {"ground", "gauges", "middle", "door"},  # doors leave the store alone: they ask the middle floor
+    "roof": {"ground", "gauges", "core", "middle", "door", "roof"},
+}
+
+# What a package may import of the others: they know the service by its words only.
+NEIGHBOURS = {
+    "queue_service": set(),  # but for its roof, which builds the screens' room too
+    "counters": {("queue_service", "ground")},
+    "displays": {("queue_service", "ground")},
+    "loadtest": {("queue_service", "ground"), ("displays", "ground"), ("counters", "ground"), ("counters", "door")},
+}
+
+# The words do no I/O: of the outside they know codecs, of the standard library nothing that waits.
+CODECS = {"msgpack", "msgspec"}
+WAITING = {"asyncio", "concurrent", "http", "multiprocessing", "selectors", "socket", "ssl", "subprocess", "threading"}
+
+
+def floor_of(module: str) -> str | None:
+    """The floor the plan gives to *module*; a package's own `__init__` is ground."""
+    if module in PACKAGES:
+        return "ground"
+    return next((floor for floor, names in PLAN.items() if any(fnmatch(module, name) for name in names.split())), None)
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of the module in *path*."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+@cache
+def source(module: str) -> ast.Module:
+    """What *module* says."""
+    return ast.parse(MODULES[module].read_text("utf-8"), str(MODULES[module]))
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that *tree* imports; `from package import module` counts as the module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are written in full"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else str(node.module)
+
+
+def wrong_step(importer: str, imported: str) -> str | None:
+    """Why *importer* may not import *imported*, or None."""
+    package, _, _ = importer.partition(".")
+    other, _, _ = imported.partition(".")
+    floor = floor_of(importer)
+    assert floor, importer
+    if other in PACKAGES:
+        target = floor_of(imported) or "unplaced"
+        if package == other:
+            return None if target in BELOW[floor] else f"{floor} stands below {target}, or leaves it alone"
+        if package == "queue_service" and floor == "roof":
+            return None
+        return None if (other, target) in NEIGHBOURS[package] else f"{package} does not know {other}'s {target}"
+    if floor == "ground" and (other in WAITING or (other not in sys.stdlib_module_names and other not in CODECS)):
+        return "the words do no I/O and know codecs only"
+    if other in ("redis", "valkey") and not (
+        importer == "displays.feed" or (package == "queue_service" and floor in ("core", "roof"))
+    ):
+        return "only the core, the roof and displays.feed speak Redis"
+    if other == "aiohttp" and floor not in ("door", "roof"):
+        return "only doors and the roof speak HTTP"
+    return None
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_floor(module):
+    """Who adds a room says where it stands; a room without a floor could import anything."""
+    assert floor_of(module), f"give {module} a floor in the PLAN of this file"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module):
+    """Words, then rules, then wires."""
+    wrong = {
+        imported: why
+        for imported in imports_of(source(module))
+        if floor_of(module) and (why := wrong_step(module, imported))
+    }
+
+    assert {} == wrong
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_imports_a_room_of_ours(module):
+    """An import in a function body hides a ring of imports."""
+    hidden = [
+        f"line {function.lineno}: {imported}"
+        for function in ast.walk(source(module))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for imported in imports_of(function)
+        if imported.partition(".")[0] in PACKAGES
+    ]
+
+    assert [] == hidden
+
+
+def test_no_ring_of_imports():
+    """Whatever imports what, there is an order in which to read the house."""
+    graph = {
+        name: {imported for imported in imports_of(source(name)) if imported in MODULES and imported != name}
+        for name in MODULES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as ring:
+        pytest.fail(" → ".join(ring.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("queue_service.tickets", "asyncio"),
+        ("queue_service.tickets", "aiohttp"),
+        ("queue_service.events", "queue_service.store"),
+        ("queue_service.store", "queue_service.dispatch"),
+        ("queue_service.store", "aiohttp"),
+        ("queue_service.dispatch", "redis.asyncio"),
+        ("queue_service.http_api", "queue_service.store"),
+        ("queue_service.http_api", "redis"),
+        ("queue_service.http_api", "displays.hub"),
+        ("queue_service.dispatch", "queue_service.app"),
+        ("displays.hub", "redis"),
+        ("displays.hub", "aiohttp"),
+        ("displays.hub", "queue_service.dispatch"),
+        ("displays.app", "queue_service.store"),
+        ("counters.client", "displays.board"),
+        ("counters.client", "queue_service.library"),
+        ("loadtest.drive", "queue_service.store"),
+        ("loadtest.drive", "displays.hub"),
+    ],
+)
+def test_a_wrong_step_is_seen(importer, imported):
+    """The judge is awake: each row of the plan refuses something."""
+    assert wrong_step(importer, imported)
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("queue_service.store", "redis.asyncio"),
+        ("queue_service.app", "displays.screen_door"),
+        ("queue_service.http_api", "queue_service.dispatch"),
+        ("displays.feed", "redis.asyncio"),
+        ("displays.hub", "queue_service.events"),
+        ("counters.client", "aiohttp"),
+        ("loadtest.drive", "counters.client"),
+    ],
+)
+def test_a_right_step_is_not(importer, imported):
+    """The plan lets through what the house is built of."""
+    assert wrong_step(importer, imported) is None
