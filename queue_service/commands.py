@@ -46,8 +46,8 @@ class CounterCommand(Command, frozen=True, kw_only=True, omit_defaults=True):
     counter: str
 
 
-class IssueTicket(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
-    """Hand out a place in the line of *service*.  *ticket* is the id to give it (128 random bits, made by the caller)."""
+class IssueTicket(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Hand out a place in the line of *service*; the envelope brings the id to give it."""
 
     service: str
     cls: str = msgspec.field(name="class")
@@ -193,10 +193,11 @@ class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         actor: who presses: ``staff:lan``, ``device:k1``, ``phone``, ``system``.
         now_ms: Unix milliseconds, from the service's clock.
         over: whether the actor may act on a seat that is not theirs (supervisors).
-        fingerprint: digest of the command; the same press id with another one is refused.
+        new_ticket: the id for a ticket this press may make: 128 random bits.  Not part of what the press says, so a repeat may bring another.
     """
 
     press_id: str
     actor: str
     now_ms: int
     over: bool = False
+    new_ticket: str = ""

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from queue_service import library
 from queue_service.centre import Centre, build, to_json
@@ -76,6 +76,7 @@ class TicketStore:
                 "actor": press.actor,
                 "now_ms": press.now_ms,
                 "over": press.over,
+                "new_ticket": press.new_ticket,
                 "fingerprint": fingerprint(command.function, wish),
                 "version": version,
             }

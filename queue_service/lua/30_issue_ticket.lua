@@ -1,5 +1,5 @@
 -- issue_ticket: hand out the next number of a department and a place in the line of one of its services.
--- ARGS   ticket (id to give it), service, class, ground?, language, procedure?
+-- ARGS   service, class, ground?, language?, procedure?; the envelope's new_ticket is the id to give it
 -- REPLY  ticket, with `ahead`
 -- CODES  ISSUING_CLOSED UNKNOWN_SERVICE NOBODY_SERVES MALFORMED NUMBERS_EXHAUSTED     COST O(counters of the service + log n)
 
@@ -32,7 +32,7 @@ local function issue_ticket(hall)
   end
   if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. wish.service .. ' today') end
   if not policy_of(hall).promise_ms[wish.class] then return refuse('MALFORMED', 'there is no class ' .. wish.class) end
-  if redis.call('HEXISTS', hall.tickets_key, wish.ticket) == 1 then return refuse('MALFORMED', 'the ticket id is taken') end
+  if redis.call('HEXISTS', hall.tickets_key, hall.new_ticket) == 1 then return refuse('MALFORMED', 'the ticket id is taken') end
   local n, number = next_number(hall, service.department, service.department.cap)
   if not n then
     return refuse('NUMBERS_EXHAUSTED', 'all numbers of ' .. service.department.letter .. ' are given out for today')
@@ -40,7 +40,7 @@ local function issue_ticket(hall)
 
   hall.orders = hall.orders + 1
   local ticket = {
-    id = wish.ticket, number = number, department = service.department.id, service = wish.service, class = wish.class, ground = wish.ground,
+    id = hall.new_ticket, number = number, department = service.department.id, service = wish.service, class = wish.class, ground = wish.ground,
     language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = hall.now,
     order = string.format('%08d', hall.orders), printed = false,
   }
