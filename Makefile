@@ -1,34 +1,101 @@
-# Everything a developer does here. `make help` lists it. POSIX sh; every target may be repeated: stamps say what is done already.
+# Everything a developer does here; `make` alone lists it. POSIX sh; every target may be repeated: stamps say what is done already.
 
-.POSIX:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help setup lock
+.PHONY: help setup web run demo check test lua machine browser load diagram lock wheel clean
 
 BIN = .venv/bin
 UV = $(BIN)/uv
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-annotate --no-header pyproject.toml
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+NPM = $(BIN)/python hatch_build.py
+PYTEST = $(BIN)/python -m pytest
 
-# Stamps. They stand in what they vouch for, so that removing the folder forgets them.
-TOOLS_STAMP = .venv/.stamp-tools
-RUN_STAMP = .venv/.stamp-run
-DEV_STAMP = .venv/.stamp-dev
+# Stamps stand in what they vouch for, so that removing a folder forgets what was done in it.
+TOOLS = .venv/.stamp-tools
+RUN = .venv/.stamp-run
+DEV = .venv/.stamp-dev
+NODE = .venv/.stamp-node
+NODE_MODULES = node_modules/.stamp
+PAGES = queue_service/static/.stamp
+PAGE_SOURCES = $(shell find queue_service/web queue_service/texts counters/web displays/web -type f 2>/dev/null) \
+	$(wildcard vite.config.ts svelte.config.js tsconfig.json)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-setup: $(DEV_STAMP) ## the environment in .venv, with what tests and checks need
+setup: $(DEV) ## the environment in .venv, with what tests and checks need
+
+web: $(PAGES) ## the pages, built into queue_service/static
+
+run: $(RUN) $(PAGES) ## start the service; its settings are QUEUE_… names in the environment
+	@exec $(BIN)/queue-service run
+
+demo: $(RUN) $(PAGES) ## start the service with visitors and staff who play a day
+	@exec $(BIN)/queue-service run --demo
+
+check: $(DEV) ## seconds: format, lint, types, unused packages, pages' types, pure and house tests
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/deptry --no-ansi .
+	if [ -d node_modules ]; then $(NPM) run --silent check; fi
+	$(PYTEST) -q tests/pure tests/house
+
+test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium is on PATH
+	$(PYTEST) -n 2 --dist loadfile $(BROWSER_TESTS)
+
+# Without a Chromium the pages' tests cannot run; a machine that should have one says so with CHROMIUM=needed.
+BROWSER_TESTS = `for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+	[ "$${CHROMIUM:-}" = needed ] || { echo 'No Chromium on PATH: tests/browser is left out.' >&2; echo --ignore=tests/browser; }`
+
+lua: $(DEV) ## compile the functions, file by file and joined
+	@if command -v luac >/dev/null; then luac -p queue_service/lua/*.lua; fi
+	@if command -v luacheck >/dev/null; then \
+	  $(BIN)/python -c 'from queue_service.library import source; print(source().partition("\n")[2], end="")' | \
+	    luacheck --quiet --std lua51 --globals redis server cjson cmsgpack bit struct --no-max-line-length -; \
+	fi
+	$(PYTEST) -q tests/lua
+
+machine: $(DEV) ## random histories against the reference model, many of them
+	$(PYTEST) -q --hypothesis-profile=thorough --timeout=1800 tests/machine
+
+browser: $(DEV) $(PAGES) ## the pages in a headless Chromium
+	$(PYTEST) -q tests/browser
+
+load: $(RUN) ## measure from the planned press to the screen: make load LOAD='…' passes words on
+	$(BIN)/python -m loadtest $(LOAD)
+
+diagram: $(RUN) ## a ticket's life, drawn from its table (Mermaid)
+	@$(BIN)/python -m queue_service.tickets
+
+wheel: $(TOOLS) $(PAGES) ## a source archive and a wheel with the pages in it, in dist
+	$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+
+lock: $(TOOLS) ## resolve the packages anew into the lock files
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group build --output-file requirements-build.lock
+	$(COMPILE) --group node --output-file requirements-node.lock
+
+clean: ## remove what make made; data in var stay
+	rm -rf .venv .bootstrap node_modules queue_service/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find queue_service counters displays loadtest tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment, by the first way that this machine allows, with uv in it.
-$(TOOLS_STAMP): requirements-build.lock
+$(TOOLS): requirements-build.lock
 	@set -eu; \
 	say() { printf '%s\n' "$$*" >&2; }; \
 	python=; \
 	for name in $${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
 	done; \
+	if [ -n "$$python" ] && ! command -v uv >/dev/null && ! "$$python" -c 'import ensurepip' 2>/dev/null && \
+	   ! "$$python" -m pip --version >/dev/null 2>&1 && command -v apt-get >/dev/null; then \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -n'; \
+	  if $$sudo true 2>/dev/null; then $$sudo apt-get install -y -qq python3-venv >/dev/null || :; fi; \
+	fi; \
 	if [ -x $(UV) ] && $(BIN)/python -c '' 2>/dev/null; then \
 	  $(INSTALL) --require-hashes -r requirements-build.lock; \
 	elif command -v uv >/dev/null; then \
@@ -46,21 +113,28 @@ $(TOOLS_STAMP): requirements-build.lock
 	  PYTHONPATH=.bootstrap "$$python" -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-build.lock; \
 	  rm -rf .bootstrap; \
 	else \
-	  say "This Python can make no environment (no ensurepip, no pip). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; \
+	  say "$$python can make no environment: it has no ensurepip and no pip. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; \
 	fi; \
 	touch $@
 
-$(RUN_STAMP): $(TOOLS_STAMP) requirements.lock pyproject.toml
+$(RUN): $(TOOLS) requirements.lock pyproject.toml hatch_build.py
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
+$(DEV): $(RUN) requirements-dev.lock
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
-lock: $(TOOLS_STAMP) ## resolve the packages anew into the lock files
-	$(COMPILE) --upgrade --output-file requirements.lock
-	$(COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
-	$(COMPILE:pyproject.toml=) --upgrade --group build --output-file requirements-build.lock
-	$(COMPILE:pyproject.toml=) --upgrade --group node --output-file requirements-node.lock
+# Node.js from a wheel, where the machine has none that is new enough.
+$(NODE): $(TOOLS) requirements-node.lock
+	@$(NPM) --version >/dev/null 2>&1 || $(INSTALL) --require-hashes -r requirements-node.lock
+	@touch $@
+
+$(NODE_MODULES): package.json package-lock.json .npmrc | $(NODE)
+	@$(NPM) ci --silent --no-progress
+	@touch $@
+
+$(PAGES): $(NODE_MODULES) $(PAGE_SOURCES)
+	@$(NPM) run --silent build -- --logLevel warn
+	@touch $@
