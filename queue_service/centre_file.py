@@ -279,12 +279,12 @@ def _served(raw: Raw) -> Iterator[Problem]:
 def _zones_used(raw: Raw) -> Iterator[Problem]:
     """A zone holds counters, and their calls are shown somewhere."""
     used = {str(row.get("zone")) for _, row in _rows(raw, "counters")}
-    shown = {str(zone) for _, row in _rows(raw, "boards") for _, zone in _texts(row.get("zones"), "")}
+    visible = {str(zone) for _, row in _rows(raw, "boards") for _, zone in _texts(row.get("zones"), "")}
     for place, row in _rows(raw, "zones"):
         id = str(row.get("id"))
         if id not in used:
             yield Problem(place, f"no counter stands in zone {shown(id)}", "warning")
-        elif id not in shown:
+        elif id not in visible:
             yield Problem(place, f"no board shows zone {shown(id)}: its calls would be heard only", "warning")
 
 
