@@ -19,7 +19,7 @@ export interface FeedOptions<View, Event> {
   path: string;
   token: string | null;
   screen: string;
-  onSnapshot: (view: View, seq: number) => void;
+  onSnapshot: (view: View, seq: number, epoch: string) => void;
   onEvent: (event: Event, seq: number, atMs: number) => void;
   onLink: (link: Link) => void;
   /** The server's clock minus this machine's, whenever it is learnt. */
@@ -94,7 +94,7 @@ export class Feed<View, Event> {
         this.epoch = frame.epoch;
         this.seq = frame.seq;
         this.options.onClock?.(frame.now_ms - Date.now());
-        this.options.onSnapshot(frame.view, frame.seq);
+        this.options.onSnapshot(frame.view, frame.seq, frame.epoch);
         this.say("live");
         break;
       case "resumed":

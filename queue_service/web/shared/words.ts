@@ -34,7 +34,11 @@ export interface BoardPlace {
   distance_m: number;
 }
 
-export type Session = [from: string, to: string];
+/** A stretch of a day in the centre's own time, "07:15" to "11:15". */
+export interface Session {
+  from: string;
+  to: string;
+}
 
 export interface Centre extends Named {
   level: "province" | "commune";
@@ -85,14 +89,27 @@ export interface Ticket {
   park_reason: string | null;
 }
 
+/** What a counter shows; no call: all of them null. */
 export interface BoardCall {
   state: "closed" | "open" | "paused" | "draining";
   number: string | null;
   called_at_ms: number | null;
-  call: number;
-  rings: number;
+  call: number | null;
+  rings: number | null;
   ticket_state: string | null;
   language: string | null;
+  department: string | null;
+}
+
+/** A call as the store keeps it (in `call_before` of an undone step). */
+export interface StoredCall {
+  number: string;
+  at_ms: number;
+  seq: number;
+  rings: number;
+  ticket_state: string;
+  language?: string | null;
+  department?: string | null;
 }
 
 export interface BoardView {
@@ -117,6 +134,10 @@ export interface PublicEvent {
   rings?: number;
   language?: string;
   was?: string;
+  now?: string;
+  left_line?: string | null;
+  call_before?: StoredCall | null;
+  draining?: boolean;
   reason?: string | null;
   open?: boolean;
   text?: string;
