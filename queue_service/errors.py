@@ -1,9 +1,9 @@
 """
 Every refusal of the queue service, in one tree with stable codes.
 
-It knows no ticket's life, no store and no web framework: a code, the HTTP status that doors answer with, and one sentence
-that names ticket and counter and says what to do.  `lua/` refuses with the same codes, `store` turns them into these
-classes with `from_code`, and only the doors translate them into problem documents.
+It knows no ticket's life, no store and no web framework: a code, the HTTP status that doors answer with, and one
+sentence that names ticket and counter and says what to do.  `lua/` refuses with the same codes, `store` turns them into
+these classes with `from_code`, and only the doors translate them into problem documents.
 
     QueueError                    400  REFUSED
     ├── NotFound                      404  NOT_FOUND
@@ -30,7 +30,7 @@ classes with `from_code`, and only the doors translate them into problem documen
     │   ├── TicketElsewhere                TICKET_ELSEWHERE    the ticket is at another counter
     │   ├── DayNotLater                    DAY_NOT_LATER
     │   ├── TooEarlyNoShow                 TOO_EARLY_NO_SHOW   call again first
-    │   └── StaleCentre                    STALE_CENTRE        this process holds an old configuration: read it, press again
+    │   └── StaleCentre                    STALE_CENTRE        the configuration held here is old: read it again
     ├── BadRequest                    400  BAD_REQUEST
     │   ├── Malformed                      MALFORMED
     │   ├── KeyMissing                     KEY_MISSING         no Idempotency-Key
@@ -226,7 +226,7 @@ class TooEarlyNoShow(Conflict):
 
 
 class StaleCentre(Conflict):
-    """The caller's configuration is older than the store's; read it again and repeat the press (never shown to people)."""
+    """The caller's configuration is older than the store's; read it again and repeat the press."""
 
     code = "STALE_CENTRE"
 
