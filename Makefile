@@ -70,7 +70,7 @@ load: $(RUN) ## measure from the planned press to the screen: make load LOAD='â€
 diagram: $(RUN) ## a ticket's life, drawn from its table (Mermaid)
 	@$(BIN)/python -m queue_service.tickets
 
-wheel: $(TOOLS) $(PAGES) ## a source archive and a wheel with the pages in it, in dist
+wheel: $(TOOLS) $(NODE_MODULES) ## a source archive and a wheel with the pages in it, in dist
 	$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
 lock: $(TOOLS) ## resolve the packages anew into the lock files

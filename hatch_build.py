@@ -75,9 +75,10 @@ class PagesHook(BuildHookInterface[Any]):
         """Called by hatchling before it packs."""
         if version == "editable" or self._is_idle():
             return
-        for arguments in (["ci", "--no-progress"], ["run", "build"]):
-            if code := run_npm(*arguments, root=Path(self.root)):
-                raise SystemExit(code)
+        root = Path(self.root)
+        code = 0 if (root / "node_modules").exists() else run_npm("ci", "--no-progress", root=root)
+        if code := code or run_npm("run", "build", root=root):
+            raise SystemExit(code)
 
 
 if __name__ == "__main__":
