@@ -1,0 +1,244 @@
+"""
+The words of the counter, shared by console and terminal: buttons, what an officer sees, and the press that waits for
+its answer.
+
+Pure: no clock, no socket.  Which buttons are live follows from ``queue_service.tickets.TRANSITIONS``, so a screen
+never offers a press that the service would refuse for the ticket's state.  ``client`` sends the presses and brings the
+replies that are folded in here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from queue_service.commands import (
+    CallChosen,
+    CallNext,
+    Complete,
+    CounterCommand,
+    MarkNoShow,
+    Park,
+    PressId,
+    Recall,
+    Resume,
+    Start,
+    Transfer,
+)
+from queue_service.tickets import TRANSITIONS, State
+
+
+class Button(StrEnum):
+    """What an officer can press; the value is the last part of the address."""
+
+    OPEN = "open"
+    PAUSE = "pause"
+    CLOSE = "close"
+    CALL_NEXT = "call-next"
+    CALL = "call"
+    RECALL = "recall"
+    START = "start"
+    COMPLETE = "complete"
+    NO_SHOW = "no-show"
+    PARK = "park"
+    RESUME = "resume"
+    TRANSFER = "transfer"
+    UNDO = "undo"
+
+
+AT_THE_COUNTER: Mapping[Button, type[CounterCommand]] = {
+    Button.RECALL: Recall,
+    Button.START: Start,
+    Button.COMPLETE: Complete,
+    Button.NO_SHOW: MarkNoShow,
+    Button.PARK: Park,
+    Button.TRANSFER: Transfer,
+}
+"""Presses about the ticket that is at the counter."""
+
+INVITING: Mapping[Button, type[CounterCommand]] = {
+    Button.CALL_NEXT: CallNext,
+    Button.CALL: CallChosen,
+    Button.RESUME: Resume,
+}
+"""Presses that bring a ticket to the counter, which must be free."""
+
+SEAT: Mapping[str, frozenset[Button]] = {
+    "closed": frozenset({Button.OPEN}),
+    "open": frozenset({Button.PAUSE, Button.CLOSE, *INVITING}),
+    "paused": frozenset({Button.OPEN, Button.CLOSE}),
+    "draining": frozenset({Button.OPEN, Button.CLOSE, Button.CALL_NEXT}),
+}
+"""Counter state -> presses about the seat and the line.  A pause keeps the visitor who is at the counter."""
+
+
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the slip sends the visitor."""
+
+    counters: tuple[str, ...] = ()
+    label: str = ""
+    zone: str | None = None
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """The wait as told to the visitor, in seconds."""
+
+    lo_s: float
+    mid_s: float
+    hi_s: float
+
+
+class TicketView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket as the service answers it.  Fields that later versions add are passed over."""
+
+    id: str
+    number: str
+    department: str
+    service: str
+    cls: str = msgspec.field(name="class")
+    state: State
+    issued_at_ms: int
+    day: str = ""
+    ground: str | None = None
+    language: str = "vi"
+    procedure: str | None = None
+    printed: bool = False
+    announced: Announced | None = None
+    ahead: int | None = None
+    wait: Wait | None = None
+    counter: str | None = None
+    called_at_ms: int | None = None
+    call: int | None = None
+    rings: int = 0
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    park_reason: str | None = None
+
+
+class SeatView(msgspec.Struct, frozen=True, kw_only=True):
+    """The desk itself: who sits there and what it does."""
+
+    id: str
+    number: int
+    state: str
+    zone: str | None = None
+    officer: str | None = None
+    since_ms: int | None = None
+    reason: str | None = None
+    ready: bool = False
+    ticket: str | None = None
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line that this counter serves."""
+
+    service: str
+    department: str
+    level: int
+    waiting: int
+    priority: int = 0
+    oldest_at_ms: int | None = None
+
+
+class UndoView(msgspec.Struct, frozen=True, kw_only=True):
+    """The press that can still be taken back, and until when."""
+
+    press: str
+    until_ms: int
+
+
+class CounterView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything one officer sees: the answer to ``GET …/counters/{counter}``."""
+
+    counter: SeatView
+    ticket: TicketView | None = None
+    lines: tuple[LineView, ...] = ()
+    next: TicketView | None = None
+    parked: tuple[TicketView, ...] = ()
+    undo: UndoView | None = None
+    epoch: str = ""
+    seq: int = 0
+    now_ms: int = 0
+
+
+class PressReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a press.  ``ticket`` is None when nobody waits: that is an answer, not a fault."""
+
+    counter: SeatView
+    ticket: TicketView | None = None
+
+
+class PendingPress(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A press on its way.  Its key is made once, when the finger comes down, and kept until the answer is there:
+    whatever is repeated in between, by a nervous finger or a broken line, is this same press.
+    """
+
+    button: Button
+    body: dict[str, Any]
+    key: PressId
+
+
+def new_key() -> PressId:
+    """A fresh press id: 128 random bits in hexadecimal, within the letters an ``Idempotency-Key`` may have."""
+    return PressId(secrets.token_hex(16))
+
+
+def pressed(pending: PendingPress | None, button: Button, body: Mapping[str, Any]) -> PendingPress:
+    """The press for this finger: the pending one when it is the same wish, so that a key struck twice is one press."""
+    wish = dict(body)
+    if pending is not None and (pending.button, pending.body) == (button, wish):
+        return pending
+    return PendingPress(button=button, body=wish, key=new_key())
+
+
+def live_buttons(view: CounterView, now_ms: int, *, calls_before_no_show: int = 1) -> frozenset[Button]:
+    """
+    The buttons that make sense now.
+
+    Args:
+        now_ms: the service's time, which ends the seconds for taking back.
+        calls_before_no_show: how often a visitor must have been called before absence counts (the centre's policy).
+    """
+    live = set(SEAT.get(view.counter.state, frozenset()))
+    if view.ticket is None:
+        if not view.parked:
+            live.discard(Button.RESUME)
+    else:
+        live -= INVITING.keys()
+        row = TRANSITIONS[view.ticket.state]
+        live |= {button for button, command in AT_THE_COUNTER.items() if command in row}
+        if view.ticket.rings < calls_before_no_show:
+            live.discard(Button.NO_SHOW)
+    if view.undo is not None and now_ms < view.undo.until_ms:
+        live.add(Button.UNDO)
+    return frozenset(live)
+
+
+def can_bring(button: Button, ticket: TicketView) -> bool:
+    """
+    Whether *button* may bring this chosen ticket to a free counter: call who waits or was absent, resume who was
+    parked.
+    """
+    return button in INVITING and INVITING[button] in TRANSITIONS[ticket.state]
+
+
+def fold(view: CounterView, reply: PressReply) -> CounterView:
+    """
+    *view* after *reply*: the seat as answered, the ticket only while it is at the counter, parked tickets beside it.
+    """
+    ticket = reply.ticket
+    parked = view.parked
+    if ticket is not None:
+        parked = tuple(other for other in parked if other.id != ticket.id)
+        if ticket.state is State.PARKED:
+            parked = (*parked, ticket)
+    is_here = ticket is not None and ticket.state in (State.CALLED, State.SERVING)
+    following = view.next if ticket is None or view.next is None or view.next.id != ticket.id else None
+    return msgspec.structs.replace(
+        view, counter=reply.counter, ticket=ticket if is_here else None, parked=parked, next=following
+    )
