@@ -41,10 +41,10 @@ check: $(DEV) ## seconds: format, lint, types, unused packages, pages' types, pu
 	$(BIN)/mypy
 	$(BIN)/deptry --no-ansi .
 	if [ -d node_modules ]; then $(NPM) run --silent check; fi
-	$(PYTEST) -q tests/pure tests/house
+	$(PYTEST) -q -p no:schemathesis tests/pure tests/house
 
 test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium is on PATH
-	$(PYTEST) -n 2 --dist loadfile $(BROWSER_TESTS)
+	@$(PYTEST) -n 2 --dist loadfile $(BROWSER_TESTS)
 
 # Without a Chromium the pages' tests cannot run; a machine that should have one says so with CHROMIUM=needed.
 BROWSER_TESTS = `for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \

@@ -21,19 +21,19 @@ PACKAGES = ("queue_service", "counters", "displays", "loadtest")
 
 # Floor by floor, from the ground up; the first pattern that fits decides.
 PLAN = {
-    "ground": (
-        "queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec "
-        "queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock "
-        "queue_service.procedures queue_service.settings counters.press displays.board displays.frames "
-        "loadtest.plan loadtest.verify loadtest.record loadtest.report"
-    ),
+    "ground": """
+        queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec
+        queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
+        queue_service.settings queue_service.views counters.press displays.board displays.frames displays.hall
+        loadtest.plan loadtest.verify loadtest.record loadtest.report
+    """,
     "gauges": "queue_service.metrics displays.metrics",
-    "core": "queue_service.store queue_service.library queue_service.identity queue_service.embedded",
-    "middle": "queue_service.dispatch queue_service.sweeper displays.hub displays.screen",
-    "door": (
-        "queue_service.http_* queue_service.guard displays.screen_door displays.feed counters.client counters.console "
-        "loadtest.drive loadtest.screens loadtest.access loadtest.machine"
-    ),
+    "core": "queue_service.store queue_service.library queue_service.channel queue_service.embedded",
+    "middle": "queue_service.dispatch queue_service.sweeper queue_service.identity displays.hub displays.screen",
+    "door": """
+        queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
+        counters.client counters.console loadtest.drive loadtest.screens loadtest.access loadtest.machine
+    """,
     "roof": "*.app *.cli *.__main__",
 }
 
@@ -54,6 +54,9 @@ NEIGHBOURS = {
     "displays": {("queue_service", "ground")},
     "loadtest": {("queue_service", "ground"), ("displays", "ground"), ("counters", "ground"), ("counters", "door")},
 }
+
+# Above the core, who speaks Redis all the same: the feed reads what the core wrote, accounts have keys of their own.
+SPEAK_REDIS = {"displays.feed", "queue_service.identity"}
 
 # The words do no I/O: of the outside they know codecs, of the standard library nothing that waits.
 CODECS = {"msgpack", "msgspec"}
@@ -109,10 +112,10 @@ def wrong_step(importer: str, imported: str) -> str | None:
         return None if (other, target) in NEIGHBOURS[package] else f"{package} does not know {other}'s {target}"
     if floor == "ground" and (other in WAITING or (other not in sys.stdlib_module_names and other not in CODECS)):
         return "the words do no I/O and know codecs only"
-    if other in ("redis", "valkey") and not (
-        importer == "displays.feed" or (package == "queue_service" and floor in ("core", "roof"))
+    if other in ("redis", "hiredis") and not (
+        importer in SPEAK_REDIS or (package == "queue_service" and floor in ("core", "roof"))
     ):
-        return "only the core, the roof and displays.feed speak Redis"
+        return f"only the core, the roof, {' and '.join(sorted(SPEAK_REDIS))} speak Redis"
     if other == "aiohttp" and floor not in ("door", "roof"):
         return "only doors and the roof speak HTTP"
     return None
