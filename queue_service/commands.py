@@ -1,8 +1,9 @@
 """
 Presses as data: one frozen value per wish, imperative.
 
-A command says what somebody wants done and to what; who wants it, with which press id and when is the envelope (``Press``).
-Field names are the names the Lua functions read.  Knows no rule: whether a wish may be granted is decided in the Function.
+A command says what somebody wants done and to what; who wants it, with which press id and when is the envelope
+(``Press``). Field names are the names the Lua functions read.  Knows no rule: whether a wish may be granted is decided
+in the Function.
 """
 
 from __future__ import annotations
@@ -189,11 +190,10 @@ class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     The envelope of a command.
 
     Args:
-        press_id: made where the finger is; repeating it returns the first answer.
-        actor: who presses: ``staff:lan``, ``device:k1``, ``phone``, ``system``.
-        now_ms: Unix milliseconds, from the service's clock.
-        over: whether the actor may act on a seat that is not theirs (supervisors).
-        new_ticket: the id for a ticket this press may make: 128 random bits.  Not part of what the press says, so a repeat may bring another.
+        press_id: made where the finger is; repeating it returns the first answer. actor: who presses: ``staff:lan``,
+        ``device:k1``, ``phone``, ``system``. now_ms: Unix milliseconds, from the service's clock. over: whether the
+        actor may act on a seat that is not theirs (supervisors). new_ticket: the id for a ticket this press may make:
+        128 random bits.  Not part of what the press says, so a repeat may bring another.
     """
 
     press_id: str

@@ -1,8 +1,9 @@
 """
 Facts as data: what each event of a centre's feed carries, for staff and for everybody.
 
-Events are recorded by the Lua functions in the same step as the change (lua/21_events.lua) and numbered without gaps (``seq``) within an
-``epoch``.  Boards and phones get the public form only: numbers and counters, never ticket ids, officers or reasons.
+Events are recorded by the Lua functions in the same step as the change (lua/21_events.lua) and numbered without gaps
+(``seq``) within an ``epoch``.  Boards and phones get the public form only: numbers and counters, never ticket ids,
+officers or reasons.
 """
 
 from __future__ import annotations

@@ -16,19 +16,25 @@ class CentreKeys:
     """The keys of one centre.  The order of the fields is the order of KEYS in every Function (lua/20_hall.lua)."""
 
     day: str
-    """HASH: epoch, seq, clock, day, version, orders, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``."""
+    """
+    HASH: epoch, seq, clock, day, version, orders, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``.
+    """
     centre: str
     """HASH: the configuration in packed pieces: policy, ``service:<id>``, ``counter:<id>``."""
     counters: str
     """HASH: counter id -> live record (msgpack map)."""
     groups: str
-    """HASH: announcement group (a counter, or ``service.n`` for a cluster) -> work announced to it and open counters."""
+    """
+    HASH: announcement group (a counter, or ``service.n`` for a cluster) -> work announced to it and open counters.
+    """
     tickets: str
     """HASH: ticket id -> record (msgpack map)."""
     waiting: str
     """ZSET, all scores 0: ``service/class/virtual arrival/order/id``, so that lexicographic order is calling order."""
     announced: str
-    """ZSET, all scores 0: ``service/group/class/virtual arrival/order/id``: waiting tickets by what their slip names."""
+    """
+    ZSET, all scores 0: ``service/group/class/virtual arrival/order/id``: waiting tickets by what their slip names.
+    """
     sequences: str
     """HASH: department id -> last number issued today."""
     numbers: str

@@ -1,26 +1,37 @@
 """
 The store: each press is one Function call, answered by the state after it or by a refusal with a code.
 
-Feeds on commands (commands.py), speaks to Redis, feeds dispatch.  The only module that says FCALL.  It never repeats a press by itself:
-whoever holds the press id decides that (docs/protocol.md, "Repeating a press").
+Feeds on commands (commands.py), speaks to Redis, feeds dispatch.  The only module that says FCALL.  It never repeats a
+press by itself: whoever holds the press id decides that (docs/protocol.md, "Repeating a press").
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as TooSlow
 
-from queue_service import library
-from queue_service.centre import Centre, build, to_json
-from queue_service.codec import centre_pieces, fingerprint, pack, pack_command, read_record, read_ticket, unpack
+from queue_service import library, metrics
+from queue_service.centre import Centre, TicketClass, build, to_json
+from queue_service.channel import Channel, Full
+from queue_service.codec import (
+    fingerprint,
+    pack,
+    pack_command,
+    read_event,
+    read_record,
+    read_ticket,
+    unpack,
+)
 from queue_service.commands import Command, Configure, Press
-from queue_service.errors import StoreAway, UnknownCentre, UnknownTicket, from_code
+from queue_service.errors import Overloaded, StoreAway, UnknownCentre, UnknownTicket, from_code
 from queue_service.events import Event
 from queue_service.keys import centre_keys
 from queue_service.tickets import Ticket
@@ -28,8 +39,49 @@ from queue_service.tickets import Ticket
 Reply = dict[str, Any]
 """What a Function answers: epoch, seq, day, now_ms, and by command ticket, counter, issuing, forgotten."""
 
+Day = dict[str, str]
+"""The day HASH: epoch, seq, clock, day, version, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``."""
+
+Records = dict[str, dict[str, Any]]
+"""Records by id."""
+
+Head = tuple[str, str, int, str | None]
+"""Service, class, number waiting, first member of the waiting set."""
+
 CENTRES_KEY = "qs:{centres}:files"
-"""HASH: centre id -> the centre's file as canonical JSON.  Every process of an installation reads the same centres here."""
+"""
+HASH: centre id -> the centre's file as canonical JSON.  Every process of an installation reads the same centres here.
+"""
+
+
+AWAY: Final = frozenset(
+    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY", "TRYAGAIN", "UNKILLABLE"}
+)
+"""First words of replies with which a server says that it cannot serve now."""
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """
+    Turn the store's troubles into refusals.
+
+    Raises:
+        StoreAway: no definite answer; repeat with the same press id.
+        Overloaded: the store is full and the press would have added to it; nothing was done.
+    """
+    try:
+        yield
+    except Full as trouble:
+        raise Overloaded("too many presses are under way; nothing was done") from trouble
+    except (LostConnection, TooSlow, OSError) as trouble:
+        raise StoreAway("the store does not answer; repeat with the same key") from trouble
+    except ResponseError as trouble:
+        word = str(trouble).partition(" ")[0]
+        if word == "OOM" or "OOM command not allowed" in str(trouble):
+            raise Overloaded("the store is full; nothing was done") from trouble
+        if word in AWAY:
+            raise StoreAway("the store cannot serve now; repeat with the same key") from trouble
+        raise
 
 
 class TicketStore:
@@ -37,21 +89,20 @@ class TicketStore:
     One installation's centres in Redis.
 
     Args:
-        client: decodes nothing and retries nothing (see ``app.connect``).
-        replicas: how many replicas must have a change before it is answered; 0 without replication.
-        wait_ms: how long to wait for them.
+        channel: carries presses and what staff read.
+        client: the ordinary client, for loading the library.
     """
 
-    def __init__(self, client: Redis, *, replicas: int = 0, wait_ms: int = 1000) -> None:
+    def __init__(self, channel: Channel, client: Redis) -> None:
+        self._channel = channel
         self._client = client
-        self._replicas = replicas
-        self._wait_ms = wait_ms
 
     async def prepare(self) -> str:
         """Load the Function library and return its version."""
-        return await library.load(self._client)
+        with telling():
+            return await library.load(self._client)
 
-    # -- presses --------------------------------------------------------------------------------------------------
+    # -- presses -------------------------------------------------------------------------------------------------------
 
     async def carry_out(self, centre: str, command: Command, press: Press, version: str = "") -> Reply:
         """
@@ -81,45 +132,36 @@ class TicketStore:
                 "version": version,
             }
         )
-        data = await asyncio.shield(asyncio.ensure_future(self._fcall(centre, command.function, wish, envelope)))
+        keys = centre_keys(centre).as_list()
+        started = time.perf_counter()
+        with telling():
+            data = await self._fcall("FCALL", command.function, len(keys), *keys, wish, envelope)
+        metrics.STORE_SECONDS.observe(time.perf_counter() - started)
         reply: Reply = unpack(data)
         if "refused" in reply:
             raise from_code(reply["refused"], reply["detail"])
         return reply
 
-    async def _fcall(self, centre: str, function: str, wish: bytes, envelope: bytes) -> bytes:
-        keys = centre_keys(centre).as_list()
-        call = ("FCALL", function, len(keys), *keys, wish, envelope)
+    async def _fcall(self, *call: Any) -> bytes:
         try:
-            return await self._execute(call)
+            return cast(bytes, await self._channel.call(*call))
         except ResponseError as error:
             if not library.is_missing(error):
                 raise
             await library.load(self._client)
-            return await self._execute(call)
+            return cast(bytes, await self._channel.call(*call))
 
-    async def _execute(self, call: tuple[Any, ...]) -> bytes:
-        if not self._replicas:
-            return cast(bytes, await self._client.execute_command(*call))
-        async with self._client.pipeline(transaction=False) as pipe:
-            pipe.execute_command(*call)
-            pipe.wait(self._replicas, self._wait_ms)
-            data, reached = await pipe.execute()
-        if reached < self._replicas:
-            raise StoreAway("the change did not reach enough replicas in time; repeat with the same key")
-        return cast(bytes, data)
-
-    # -- centres --------------------------------------------------------------------------------------------------
+    # -- centres -------------------------------------------------------------------------------------------------------
 
     async def put_centre(self, centre: Centre, command: Configure, press: Press) -> Reply:
         """Put *centre* in force: for every process of the installation, and for the functions."""
         reply = await self.carry_out(centre.id, command, press)
-        await self._await(self._client.hset(CENTRES_KEY, centre.id, to_json(centre)))
+        await self._read("HSET", CENTRES_KEY, centre.id, to_json(centre))
         return reply
 
     async def centre_ids(self) -> list[str]:
         """Ids of all centres of the installation, sorted."""
-        return sorted(key.decode() for key in await self._await(self._client.hkeys(CENTRES_KEY)))
+        return sorted(id.decode() for id in await self._read("HKEYS", CENTRES_KEY))
 
     async def read_centre(self, centre: str) -> Centre:
         """
@@ -128,116 +170,108 @@ class TicketStore:
         Raises:
             UnknownCentre: no such centre.
         """
-        data = await self._await(self._client.hget(CENTRES_KEY, centre))
+        data = await self._read("HGET", CENTRES_KEY, centre)
         if data is None:
             raise UnknownCentre(f"there is no centre {centre} here")
         return build(msgspec.json.decode(data))
 
-    # -- reading --------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
-    async def read_day(self, centre: str) -> dict[str, Any]:
-        """The day HASH: epoch, seq, clock, day, version, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>`` as text."""
-        stored = await self._await(self._client.hgetall(centre_keys(centre).day))
-        return {name.decode(): value.decode() for name, value in stored.items()}
+    async def read_day(self, centre: str) -> Day:
+        """The fields of the day."""
+        return _text_map(await self._read("HGETALL", centre_keys(centre).day))
 
     async def read_ticket(self, centre: str, ticket: str) -> Ticket:
         """
-        One ticket as it is now; ``ahead`` is counted where it waits.
+        One ticket as it is now.
 
         Raises:
             UnknownTicket: no such ticket at this centre, or forgotten since.
         """
-        record = await self._ticket_record(centre, ticket)
-        return read_ticket(record)
-
-    async def _ticket_record(self, centre: str, ticket: str) -> dict[str, Any]:
-        data = await self._await(self._client.hget(centre_keys(centre).tickets, ticket))
+        data = await self._read("HGET", centre_keys(centre).tickets, ticket)
         if data is None:
             raise UnknownTicket(f"there is no ticket {ticket} at this centre")
-        return read_record(data)
-
-    async def count_ahead(self, centre: Centre, tickets: list[Ticket]) -> list[int]:
-        """People of the same line who are due before each of *tickets*; the formula is that of lua/23_lines.lua, ahead_of."""
-        keys = centre_keys(centre.id)
-        promise_ms = {cls.id: cls.promise_s * 1000 for cls in centre.policy.classes}
-        async with self._client.pipeline(transaction=False) as pipe:
-            for ticket in tickets:
-                due = ticket.virtual_ms + promise_ms[ticket.cls]  # type: ignore[index]  # the store holds only known classes
-                for cls, promise in promise_ms.items():
-                    prefix = f"{ticket.service}/{cls}"
-                    pipe.zlexcount(keys.waiting, f"[{prefix}/", f"({prefix}/{max(due - promise, 0):013d}/{ticket.order}")
-            counts = cast(list[int], await pipe.execute())
-        width = len(promise_ms)
-        return [sum(counts[i : i + width]) for i in range(0, len(counts), width)]
-
-    async def read_all(self, centre: str) -> tuple[dict[str, str], dict[str, Any], dict[str, Any], list[str]]:
-        """
-        Everything of one centre in one step.
-
-        Returns:
-            The day fields, counters by id, ticket records by id, and the members of the waiting set in calling order.
-        """
-        keys = centre_keys(centre)
-
-        def fill(pipe: Pipeline) -> None:
-            pipe.hgetall(keys.day)
-            pipe.hgetall(keys.counters)
-            pipe.hgetall(keys.tickets)
-            pipe.zrange(keys.waiting, 0, -1)
-
-        day, counters, tickets, waiting = await self._in_one_step(fill)
-        return (
-            {name.decode(): value.decode() for name, value in day.items()},
-            {name.decode(): read_record(value) for name, value in counters.items()},
-            {name.decode(): read_record(value) for name, value in tickets.items()},
-            [member.decode() for member in waiting],
-        )
-
-    async def read_desk(self, centre: Centre, counter: str) -> dict[str, Any]:
-        """
-        What the officer at *counter* looks at, read in one step.
-
-        Returns:
-            day fields, the counter's record, per line of the counter the number and the oldest member of each class, and the parked tickets.
-        """
-        keys = centre_keys(centre.id)
-        lines = [(line.service, cls.id) for line in centre.counter(counter).serves for cls in centre.policy.classes]
-
-        def fill(pipe: Pipeline) -> None:
-            pipe.hgetall(keys.day)
-            pipe.hget(keys.counters, counter)
-            for service, cls in lines:
-                low, high = f"[{service}/{cls}/", f"({service}/{cls}0"
-                pipe.zlexcount(keys.waiting, low, high)
-                pipe.zrangebylex(keys.waiting, low, high, start=0, num=1)
-
-        day, record, *rest = await self._in_one_step(fill)
-        return {
-            "day": {name.decode(): value.decode() for name, value in day.items()},
-            "counter": read_record(record) if record else None,
-            "lines": [
-                (service, cls, count, heads[0].decode() if heads else None)
-                for (service, cls), count, heads in zip(lines, rest[0::2], rest[1::2], strict=True)
-            ],
-        }
+        return read_ticket(read_record(data))
 
     async def read_tickets(self, centre: str, ids: list[str]) -> list[Ticket]:
         """The tickets with *ids*; those that are gone are left out."""
         if not ids:
             return []
-        stored = await self._await(self._client.hmget(centre_keys(centre).tickets, ids))
+        stored = await self._read("HMGET", centre_keys(centre).tickets, *ids)
         return [read_ticket(read_record(data)) for data in stored if data is not None]
+
+    async def count_ahead(self, centre: Centre, ticket: Ticket) -> int:
+        """People of the same line who are due before *ticket*; the formula of lua/23_lines.lua, ahead_of."""
+        key = centre_keys(centre.id).waiting
+        promise_ms = {cls.id: cls.promise_s * 1000 for cls in centre.policy.classes}
+        due = ticket.virtual_ms + promise_ms[cast(TicketClass, ticket.cls)]
+        bounds = [(f"{ticket.service}/{cls}", max(due - promise, 0)) for cls, promise in promise_ms.items()]
+        counts = await self._read_together(
+            [("ZLEXCOUNT", key, f"[{line}/", f"({line}/{until:013d}/{ticket.order}") for line, until in bounds]
+        )
+        return sum(counts)
+
+    async def read_all(self, centre: str) -> tuple[Day, Records, Records, list[str]]:
+        """
+        Everything of one centre in one step.
+
+        Returns:
+            The day, counters by id, ticket records by id, and the members of the waiting set in calling order.
+        """
+        keys = centre_keys(centre)
+        day, counters, tickets, waiting = await self._read_together(
+            [
+                ("HGETALL", keys.day),
+                ("HGETALL", keys.counters),
+                ("HGETALL", keys.tickets),
+                ("ZRANGE", keys.waiting, 0, -1),
+            ]
+        )
+        return _text_map(day), _record_map(counters), _record_map(tickets), [member.decode() for member in waiting]
+
+    async def read_desk(self, centre: Centre, counter: str) -> tuple[Day, dict[str, Any], list[Head]]:
+        """
+        What the officer at *counter* looks at, read in one step.
+
+        Returns:
+            The day, the counter's record (empty before it was ever opened), and per line and class: service, class,
+            number waiting, first member of the waiting set or None.
+        """
+        keys = centre_keys(centre.id)
+        lines = [(line.service, cls.id) for line in centre.counter(counter).serves for cls in centre.policy.classes]
+        reads: list[tuple[Any, ...]] = [("HGETALL", keys.day), ("HGET", keys.counters, counter)]
+        for service, cls in lines:
+            low, high = f"[{service}/{cls}/", f"({service}/{cls}0"
+            reads.append(("ZLEXCOUNT", keys.waiting, low, high))
+            reads.append(("ZRANGEBYLEX", keys.waiting, low, high, "LIMIT", 0, 1))
+        day, record, *rest = await self._read_together(reads)
+        heads: list[Head] = [
+            (service, cls, count, members[0].decode() if members else None)
+            for (service, cls), count, members in zip(lines, rest[0::2], rest[1::2], strict=True)
+        ]
+        return _text_map(day), read_record(record) if record else {}, heads
 
     async def read_events(self, centre: str, after: int, limit: int) -> list[Event]:
         """Up to *limit* events with a seq greater than *after*, in order."""
-        entries = await self._await(self._client.xrange(centre_keys(centre).events, min=f"({after}-0", count=limit))
-        return [cast(Event, unpack(fields[b"e"])) for _, fields in entries]
+        entries = await self._read("XRANGE", centre_keys(centre).events, f"({after}-0", "+", "COUNT", limit)
+        return [read_event(fields[1]) for _, fields in entries]
 
-    async def _in_one_step(self, fill: Callable[[Pipeline], None]) -> list[Any]:
-        async with self._client.pipeline(transaction=True) as pipe:
-            fill(pipe)
-            return cast(list[Any], await pipe.execute())
+    async def _read(self, *command: Any) -> Any:
+        with telling():
+            return await self._channel.call(*command)
 
-    @staticmethod
-    async def _await(reply: Any) -> Any:
-        return await cast(Awaitable[Any], reply)
+    async def _read_together(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        with telling():
+            return await self._channel.transaction(commands)
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[str, bytes]]:
+    return ((flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2))
+
+
+def _text_map(flat: list[bytes]) -> Day:
+    return {name: value.decode() for name, value in _pairs(flat)}
+
+
+def _record_map(flat: list[bytes]) -> Records:
+    return {name: read_record(value) for name, value in _pairs(flat)}

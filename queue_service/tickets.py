@@ -1,12 +1,13 @@
 """
 The life of a ticket: its states and the law of their changes.
 
-Rule 1: every legal change of a ticket's state is a row of TRANSITIONS; the Lua functions are tested against it, pair by pair.
-Rule 2: this file knows no counter, no clock and no Redis.
+Rule 1: every legal change of a ticket's state is a row of TRANSITIONS; the Lua functions are tested against it, pair by
+pair. Rule 2: this file knows no counter, no clock and no Redis.
 
-A ticket waits in one line, is called to one counter, is served there and is done.  Three detours lead back into the line: absent
-(``no_show``), sent away for a paper (``parked``), sent on to another service (``transfer``).  ``served``, ``cancelled`` and ``expired``
-are ends; a cancelled ticket may be revived by the guidance desk, because people change their minds within a minute.
+A ticket waits in one line, is called to one counter, is served there and is done.  Three detours lead back into the
+line: absent (``no_show``), sent away for a paper (``parked``), sent on to another service (``transfer``).  ``served``,
+``cancelled`` and ``expired`` are ends; a cancelled ticket may be revived by the guidance desk, because people change
+their minds within a minute.
 
 ``python -m queue_service.tickets`` draws the table as a Mermaid diagram (docs/protocol.md holds the drawing).
 """

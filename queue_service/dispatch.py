@@ -1,0 +1,155 @@
+"""
+Dispatch: from a wish to the store and back.
+
+Holds the centres in force, wraps each command in its envelope, and counts and times it.  Knows no wire format and no
+HTTP; every rule about tickets is in the Function that carries the command out.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from queue_service import metrics
+from queue_service.centre import Centre
+from queue_service.clock import Clock, business_day
+from queue_service.codec import centre_pieces
+from queue_service.commands import AdvanceDay, Command, Configure, IssueTicket, Press, RenewEpoch
+from queue_service.errors import IssuingClosed, QueueError, StaleCentre
+from queue_service.store import Reply, TicketStore
+
+SYSTEM = "system"
+"""The actor of what the service does by itself."""
+
+
+def new_ticket_id() -> str:
+    """128 random bits, as 22 characters that may stand in an address."""
+    return secrets.token_urlsafe(16)
+
+
+def new_epoch() -> str:
+    """A name no event order has had."""
+    return secrets.token_hex(6)
+
+
+class Dispatch:
+    """
+    Carries presses out.
+
+    Args:
+        store: where the centres live.
+        clock: tells the time of a press.
+    """
+
+    def __init__(self, store: TicketStore, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self._centres: dict[str, Centre] = {}
+
+    async def centre(self, id: str) -> Centre:
+        """
+        The configuration in force.
+
+        Raises:
+            UnknownCentre: no such centre.
+        """
+        centre = self._centres.get(id)
+        return centre if centre is not None else await self._read_again(id)
+
+    def known(self, id: str) -> Centre:
+        """The configuration last read; for those who have awaited ``centre`` before."""
+        return self._centres[id]
+
+    async def _read_again(self, id: str) -> Centre:
+        centre = self._centres[id] = await self.store.read_centre(id)
+        return centre
+
+    async def configure(self, centre: Centre) -> Reply:
+        """Put *centre* in force here and for every process; a centre that is new begins its first business day."""
+        now_ms = self.clock.now_ms()
+        command = Configure(
+            new_version=centre.version,
+            day=business_day(now_ms, centre.timezone),
+            epoch=new_epoch(),
+            pieces=centre_pieces(centre),
+        )
+        reply = await self.store.put_centre(centre, command, self._own_press("configure", centre.version, now_ms))
+        self._centres[centre.id] = centre
+        return reply
+
+    async def advance_day(self, centre: Centre) -> bool:
+        """
+        Begin the business day of the centre's own calendar if it is later than the one in force; say whether it was.
+        """
+        now_ms = self.clock.now_ms()
+        today = business_day(now_ms, centre.timezone)
+        if (await self.store.read_day(centre.id))["day"] >= today:
+            return False
+        await self.press(centre.id, AdvanceDay(day=today), actor=SYSTEM, press_id=f"day-{today}")
+        return True
+
+    async def renew_epoch(self, centre: Centre) -> None:
+        """Begin a new event order: after a restore, or when a replica was promoted."""
+        epoch = new_epoch()
+        await self.press(centre.id, RenewEpoch(epoch=epoch), actor=SYSTEM, press_id=f"epoch-{epoch}")
+
+    async def press(self, centre_id: str, command: Command, *, actor: str, press_id: str, over: bool = False) -> Reply:
+        """
+        Carry out *command*.
+
+        Args:
+            actor: ``staff:<name>``, ``device:<id>``, ``phone`` or ``system``; part of what a press id is remembered by.
+            press_id: repeating it returns the first answer.
+            over: whether the actor may act on a seat that is not theirs.
+
+        Raises:
+            QueueError: the refusal.
+        """
+        started = time.perf_counter()
+        name = command.press_name()
+        try:
+            reply = await self._carry_out(centre_id, command, actor, press_id, over)
+        except QueueError as refusal:
+            metrics.PRESSES.labels(name, refusal.code).inc()
+            raise
+        metrics.PRESSES.labels(name, "done").inc()
+        metrics.PRESS_SECONDS.labels(name).observe(time.perf_counter() - started)
+        return reply
+
+    async def _carry_out(self, centre_id: str, command: Command, actor: str, press_id: str, over: bool) -> Reply:
+        centre = await self.centre(centre_id)
+        now_ms = self.clock.now_ms()
+        press = Press(
+            press_id=f"{actor}|{command.function}|{press_id}",
+            actor=actor,
+            now_ms=now_ms,
+            over=over,
+            new_ticket=new_ticket_id() if isinstance(command, IssueTicket) else "",
+        )
+        if isinstance(command, IssueTicket) and not over:
+            check_hours(centre, now_ms)
+        try:
+            return await self.store.carry_out(centre_id, command, press, centre.version)
+        except StaleCentre:
+            centre = await self._read_again(centre_id)
+            return await self.store.carry_out(centre_id, command, press, centre.version)
+
+    def _own_press(self, what: str, key: str, now_ms: int) -> Press:
+        return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)
+
+
+def check_hours(centre: Centre, now_ms: int) -> None:
+    """
+    Refuse to hand out numbers outside the centre's hours, where the centre keeps to them.
+
+    Raises:
+        IssuingClosed: with the hours.
+    """
+    if not centre.policy.enforce_hours:
+        return
+    local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(centre.timezone))
+    if not centre.hours.is_issuing(local.weekday(), local.hour * 60 + local.minute):
+        spans = ", ".join(f"{span.start}–{span.end}" for span in centre.hours.ticket_sessions)
+        raise IssuingClosed(f"numbers are handed out from {spans}")

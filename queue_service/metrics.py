@@ -1,0 +1,61 @@
+"""
+Every Prometheus object of the service, named and explained in one place.
+
+Labels are ids of the configuration and words of the code, never of a visitor, so their number is bounded.  Feeds
+``/metrics``, which ``http_api`` renders off the event loop.  The boards have their own objects in
+``displays/metrics.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+PRESSES: Final = Counter(
+    "queue_presses_total",
+    "Presses answered, by command and outcome (done, repeated, or the refusal's code).",
+    ("press", "outcome"),
+)
+PRESS_SECONDS: Final = Histogram(
+    "queue_press_seconds", "Time from a parsed press to its answer.", ("press",), buckets=QUICK
+)
+STORE_SECONDS: Final = Histogram(
+    "queue_store_seconds", "Time of one Function call, seen from the service.", buckets=QUICK
+)
+STORE_UP: Final = Gauge("queue_store_up", "1 while the store answers, 0 while it does not.")
+STORE_FSYNC_ALWAYS: Final = Gauge(
+    "queue_store_fsync_always",
+    "1 if an answered press has been synced to disk, 0 if a power cut may lose the last second.",
+)
+STORE_CLOCK_SKEW_SECONDS: Final = Gauge("queue_store_clock_skew_seconds", "Clock of the store's machine minus ours.")
+STORE_MEMORY_BYTES: Final = Gauge("queue_store_memory_bytes", "Memory the store uses.")
+WAITING: Final = Gauge("queue_waiting_tickets", "Tickets that wait.", ("centre", "department"))
+OLDEST_WAIT_SECONDS: Final = Gauge(
+    "queue_oldest_wait_seconds", "Time the first in line has waited.", ("centre", "department")
+)
+OPEN_COUNTERS: Final = Gauge("queue_open_counters", "Counters by state.", ("centre", "state"))
+TICKETS_ENDED: Final = Counter(
+    "queue_tickets_ended_total", "Tickets that left the hall, by how.", ("centre", "department", "end")
+)
+WAIT_SECONDS: Final = Histogram(
+    "queue_wait_seconds",
+    "Time from the ticket to its first call.",
+    ("centre", "department"),
+    buckets=(60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200),
+)
+SERVICE_SECONDS: Final = Histogram(
+    "queue_service_seconds",
+    "Time from the call to completion.",
+    ("centre", "department"),
+    buckets=(60, 120, 180, 300, 420, 600, 900, 1200, 1800, 3600),
+)
+REFUSED_SIGN_INS: Final = Counter("queue_refused_sign_ins_total", "Sign-ins with a wrong name or password.")
+REQUESTS: Final = Counter(
+    "queue_http_requests_total", "HTTP requests answered, by method and class of status.", ("method", "status")
+)
+EVENT_LOOP_LAG_SECONDS: Final = Histogram(
+    "queue_event_loop_lag_seconds", "How late a timer of the event loop rings.", buckets=QUICK
+)

@@ -1,0 +1,108 @@
+"""
+The sweeper: what time causes.
+
+Begins the business day of each centre, forgets finished tickets of earlier days, and keeps the gauges of the hall.  One
+process of an installation does the first two (a lease in the store); every process may die at any moment, because each
+step is a press with its own key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from queue_service import metrics
+from queue_service.commands import Forget
+from queue_service.dispatch import SYSTEM, Dispatch
+from queue_service.errors import QueueError
+from queue_service.tickets import FINAL
+
+LEASE_KEY = "qs:{sweeper}:lease"
+LEASE_S = 30
+ROUND_S = 5.0
+FORGET_AT_ONCE = 200
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """
+    Runs until cancelled.
+
+    Args:
+        dispatch: carries out what is due.
+        client: for the lease and for the health of the store.
+    """
+
+    def __init__(self, dispatch: Dispatch, client: Redis) -> None:
+        self._dispatch = dispatch
+        self._client = client
+        self._name = secrets.token_hex(8)
+
+    async def run(self) -> None:
+        """Sweep every few seconds; trouble with the store is counted and tried again."""
+        while True:
+            try:
+                await self.sweep()
+                metrics.STORE_UP.set(1)
+            except (QueueError, RedisError, OSError) as trouble:
+                metrics.STORE_UP.set(0)
+                _log.warning("sweep failed", trouble=type(trouble).__name__)
+            await asyncio.sleep(ROUND_S)
+
+    async def sweep(self) -> None:
+        """One round over all centres."""
+        leads = await self._leads()
+        for id in await self._dispatch.store.centre_ids():
+            centre = await self._dispatch.centre(id)
+            if leads and await self._dispatch.advance_day(centre):
+                _log.info("business day advanced", centre=id)
+            day, counters, tickets, waiting = await self._dispatch.store.read_all(id)
+            self._gauge(id, counters, tickets, waiting)
+            if leads:
+                await self._forget(id, day["day"], tickets)
+        await self._gauge_store()
+
+    async def _leads(self) -> bool:
+        if await self._client.set(LEASE_KEY, self._name, nx=True, ex=LEASE_S):
+            return True
+        if await self._client.get(LEASE_KEY) != self._name.encode():
+            return False
+        await self._client.expire(LEASE_KEY, LEASE_S)
+        return True
+
+    async def _forget(self, centre: str, day: str, tickets: dict[str, Any]) -> None:
+        old = [id for id, record in tickets.items() if record["day"] < day and record["state"] in FINAL]
+        for start in range(0, len(old), FORGET_AT_ONCE):
+            chunk = old[start : start + FORGET_AT_ONCE]
+            await self._dispatch.press(
+                centre, Forget(tickets=chunk), actor=SYSTEM, press_id=f"forget-{secrets.token_hex(8)}"
+            )
+
+    def _gauge(self, centre: str, counters: dict[str, Any], tickets: dict[str, Any], waiting: list[str]) -> None:
+        configured = self._dispatch.known(centre)
+        now_ms = self._dispatch.clock.now_ms()
+        count = dict.fromkeys((department.id for department in configured.departments), 0)
+        oldest = dict.fromkeys(count, now_ms)
+        for member in waiting:
+            record = tickets.get(member.rsplit("/", 1)[1])
+            if record and record["department"] in count:
+                count[record["department"]] += 1
+                oldest[record["department"]] = min(oldest[record["department"]], record["virtual_ms"])
+        for department, number in count.items():
+            metrics.WAITING.labels(centre, department).set(number)
+            metrics.OLDEST_WAIT_SECONDS.labels(centre, department).set((now_ms - oldest[department]) / 1000)
+        states = [counters.get(counter.id, {}).get("state", "closed") for counter in configured.counters]
+        for state in ("open", "paused", "draining", "closed"):
+            metrics.OPEN_COUNTERS.labels(centre, state).set(states.count(state))
+
+    async def _gauge_store(self) -> None:
+        memory = await self._client.info("memory")
+        metrics.STORE_MEMORY_BYTES.set(memory["used_memory"])
+        seconds, _ = await self._client.time()
+        metrics.STORE_CLOCK_SKEW_SECONDS.set(seconds - self._dispatch.clock.now_ms() // 1000)

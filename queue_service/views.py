@@ -1,0 +1,283 @@
+"""
+What the doors show of tickets, counters and lines: the shapes of the public API, made from records and the centre.
+
+Every reply is a pure function of what the store answered, so a repeated press gets the same bytes.  Knows no transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from queue_service.centre import Centre, TicketClass, counter_label
+from queue_service.errors import NotFound
+from queue_service.tickets import State, Ticket
+
+
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """What the slip names: one counter, or a few neighbouring ones."""
+
+    counters: tuple[str, ...]
+    label: str
+    """Their numbers as people read them: ``5``, ``5–7``."""
+    zone: str | None
+
+
+class TicketView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket as the API shows it.  Times are Unix milliseconds."""
+
+    id: str
+    number: str
+    department: str
+    service: str
+    cls: str = msgspec.field(name="class")
+    ground: str | None
+    state: State
+    day: str
+    issued_at_ms: int
+    language: str
+    procedure: str | None
+    printed: bool
+    announced: Announced
+    ahead: int | None
+    """People of the same line who are due before; null when the ticket does not wait."""
+    counter: str | None
+    counter_number: int | None
+    called_at_ms: int | None
+    rings: int
+    started_at_ms: int | None
+    ended_at_ms: int | None
+    park_reason: str | None
+    note: str | None
+
+
+class UndoView(msgspec.Struct, frozen=True, kw_only=True):
+    """The step a counter could take back."""
+
+    press: str
+    until_ms: int
+
+
+class CounterView(msgspec.Struct, frozen=True, kw_only=True):
+    """A counter as the API shows it."""
+
+    id: str
+    number: int
+    zone: str
+    state: Literal["closed", "open", "paused", "draining"]
+    officer: str | None
+    """Account name of whoever holds the seat."""
+    since_ms: int
+    reason: str | None
+    ready: bool
+    """Asked and got nobody: the next suitable visitor is called for it."""
+    ticket: str | None
+    undo: UndoView | None
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line a counter may call from."""
+
+    service: str
+    department: str
+    level: int
+    waiting: int
+    priority: int
+    """Those of the waiting who are not of the standard class."""
+    oldest_at_ms: int | None
+    """When the one who waits longest began to wait."""
+
+
+class IssuingView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether numbers are handed out, and what the kiosk says if not."""
+
+    open: bool
+    text: str
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in the event order an answer stands."""
+
+    epoch: str
+    seq: int
+    day: str
+    now_ms: int
+
+
+class TicketReply(Anchor, frozen=True, kw_only=True):
+    """The answer to a press on a ticket."""
+
+    ticket: TicketView
+
+
+class CounterReply(Anchor, frozen=True, kw_only=True):
+    """The answer to a press at a counter; ``ticket`` is null when nobody waits or none is in hand."""
+
+    ticket: TicketView | None
+    counter: CounterView
+
+
+class DeskReply(Anchor, frozen=True, kw_only=True):
+    """What the officer at a counter looks at."""
+
+    counter: CounterView
+    ticket: TicketView | None
+    lines: tuple[LineView, ...]
+    next: TicketView | None
+    """Whoever would be called now."""
+    parked: tuple[TicketView, ...]
+    recent: tuple[TicketView, ...]
+    """The last tickets of today that ended here, newest first."""
+
+
+class CounterState(CounterView, frozen=True, kw_only=True):
+    """A counter with the ticket in hand."""
+
+    in_hand: TicketView | None
+
+
+class LineState(msgspec.Struct, frozen=True, kw_only=True):
+    """Who waits in one line and class, in calling order."""
+
+    service: str
+    cls: str = msgspec.field(name="class")
+    tickets: tuple[TicketView, ...]
+
+
+class StateReply(Anchor, frozen=True, kw_only=True):
+    """The whole truth of one centre, read in one step."""
+
+    issuing: IssuingView
+    counters: tuple[CounterState, ...]
+    lines: tuple[LineState, ...]
+    parked: tuple[TicketView, ...]
+    no_show: tuple[TicketView, ...]
+
+
+class IssuingReply(Anchor, frozen=True, kw_only=True):
+    """The answer to switching the handing out of numbers."""
+
+    issuing: IssuingView
+
+
+class DayReply(Anchor, frozen=True, kw_only=True):
+    """The answer to beginning a business day."""
+
+
+def anchor(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields every reply shares."""
+    return {"epoch": reply["epoch"], "seq": reply["seq"], "day": reply["day"], "now_ms": reply["now_ms"]}
+
+
+def day_anchor(day: Mapping[str, str], now_ms: int) -> dict[str, Any]:
+    """The same, from the fields of the day HASH."""
+    return {"epoch": day["epoch"], "seq": int(day["seq"]), "day": day["day"], "now_ms": max(now_ms, int(day["clock"]))}
+
+
+def issuing_view(day: Mapping[str, str]) -> IssuingView:
+    """Whether numbers are handed out."""
+    return IssuingView(open=day["issuing"] == "open", text=day["issuing_text"])
+
+
+def ticket_view(centre: Centre, ticket: Ticket, *, ahead: int | None = None) -> TicketView:
+    """*ticket* as the API shows it; *ahead* overrides what the ticket says."""
+    numbers, zone = [], None
+    for id in ticket.counters:
+        try:
+            counter = centre.counter(id)
+        except NotFound:  # taken out of the configuration since the slip was printed
+            continue
+        numbers.append(counter.number)
+        zone = zone or counter.zone
+    return TicketView(
+        id=ticket.id,
+        number=ticket.number,
+        department=ticket.department,
+        service=ticket.service,
+        cls=ticket.cls,
+        ground=ticket.ground,
+        state=ticket.state,
+        day=ticket.day,
+        issued_at_ms=ticket.issued_at_ms,
+        language=ticket.language,
+        procedure=ticket.procedure,
+        printed=ticket.printed,
+        announced=Announced(counters=ticket.counters, label=counter_label(numbers), zone=zone),
+        ahead=ticket.ahead if ahead is None else ahead,
+        counter=ticket.counter,
+        counter_number=_number_of(centre, ticket.counter),
+        called_at_ms=ticket.called_at_ms,
+        rings=ticket.rings,
+        started_at_ms=ticket.started_at_ms,
+        ended_at_ms=ticket.ended_at_ms,
+        park_reason=ticket.park_reason,
+        note=ticket.note,
+    )
+
+
+def counter_view(centre: Centre, id: str, record: Mapping[str, Any] | None) -> CounterView:
+    """The live *record* of counter *id* as the API shows it; a counter nobody ever opened has none."""
+    return CounterView(**_counter_fields(centre, id, record or {}))
+
+
+def counter_state(centre: Centre, id: str, record: Mapping[str, Any] | None, in_hand: Ticket | None) -> CounterState:
+    """The same with the ticket in hand."""
+    return CounterState(
+        **_counter_fields(centre, id, record or {}), in_hand=ticket_view(centre, in_hand) if in_hand else None
+    )
+
+
+def _counter_fields(centre: Centre, id: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    counter = centre.counter(id)
+    officer = record.get("officer")
+    undo = record.get("undo") or record.get("last")
+    return {
+        "id": id,
+        "number": counter.number,
+        "zone": counter.zone,
+        "state": record.get("state", "closed"),
+        "officer": officer.partition(":")[2] if officer else None,
+        "since_ms": record.get("since_ms", 0),
+        "reason": record.get("reason"),
+        "ready": bool(record.get("ready")),
+        "ticket": record.get("ticket"),
+        "undo": UndoView(press=undo["press"], until_ms=undo["until_ms"]) if undo else None,
+    }
+
+
+def _number_of(centre: Centre, counter: str | None) -> int | None:
+    if counter is None:
+        return None
+    try:
+        return centre.counter(counter).number
+    except NotFound:
+        return None
+
+
+def line_views(
+    centre: Centre, counter: str, heads: list[tuple[str, str, int, str | None]], classes: tuple[TicketClass, ...]
+) -> tuple[LineView, ...]:
+    """
+    The lines of *counter* from the count and the first member of each (service, class).
+
+    Args:
+        heads: service, class, number waiting, first member of the waiting set or None.
+        classes: the centre's classes, the standard one first.
+    """
+    views = []
+    for line in centre.counter(counter).serves:
+        rows = [row for row in heads if row[0] == line.service]
+        starts = [int(member.split("/")[2]) for _, _, _, member in rows if member]
+        views.append(
+            LineView(
+                service=line.service,
+                department=centre.service(line.service).department,
+                level=line.level,
+                waiting=sum(count for _, _, count, _ in rows),
+                priority=sum(count for _, cls, count, _ in rows if cls != classes[0]),
+                oldest_at_ms=min(starts, default=None),
+            )
+        )
+    return tuple(views)
