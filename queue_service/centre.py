@@ -248,13 +248,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     def window(self, mode: Mode) -> int:
         """Counted seconds allowed to a printed ticket of a department in *mode*."""
-        match mode:
-            case "counter":
-                return self.window_s.counter
-            case "cluster":
-                return self.window_s.cluster
-            case "department":
-                return self.window_s.department
+        windows = self.window_s
+        return {"counter": windows.counter, "cluster": windows.cluster, "department": windows.department}[mode]
 
 
 class Centre(Struct, frozen=True, forbid_unknown_fields=True, dict=True):

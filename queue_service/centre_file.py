@@ -45,7 +45,7 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.sentence}" if self.place else self.sentence
 
 
-class FaultyCentre(ValueError):
+class FaultyCentre(Exception):
     """The file does not describe a usable centre; ``problems`` holds every mistake found, warnings included."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -67,9 +67,11 @@ def parse(content: bytes, kind: Literal["toml", "json"]) -> object:
         fault = Problem(f"byte {error.start}", "is not UTF-8 text; save the file with the encoding UTF-8")
     except tomllib.TOMLDecodeError as error:
         sentence, _, where = str(error).partition(" (at ")
-        fault = Problem(where.rstrip(")") or "the file", f"is not TOML: {sentence}")
+        fault = Problem(where.removesuffix(")"), f"is not TOML: {sentence}")
     except json.JSONDecodeError as error:
         fault = Problem(f"line {error.lineno}, column {error.colno}", f"is not JSON: {error.msg}")
+    except ValueError as error:  # a number of thousands of digits
+        fault = Problem("the file", f"cannot be read: {error}")
     except RecursionError:
         fault = Problem("the file", "is nested too deeply to be a centre")
     raise FaultyCentre([fault])
@@ -314,7 +316,11 @@ def _sounds(raw: Raw) -> Iterator[Problem]:
             alike = tuple(sorted(group & (here | beside)))
             if len(alike) > 1 and alike not in warned:
                 warned.add(alike)
-                where = f"counter {number}" if group & here == set(alike) else f"counters {number} and {number + 1}"
+                where = (
+                    f"counter {shown(number)}"
+                    if set(alike) <= here
+                    else f"counters {shown(number)} and {shown(number + 1)}"
+                )
                 sentence = f"letters {' and '.join(alike)} sound alike and are called at {where}"
                 yield Problem(place, f"{sentence}; give one department another letter", "warning")
 
@@ -325,7 +331,7 @@ def _counter_ids(raw: Raw) -> Iterator[Problem]:
         id, number = row.get("id"), row.get("number")
         digits = re.fullmatch(r"[a-z-]*0*([0-9]+)", id) if isinstance(id, str) else None
         if digits and isinstance(number, int) and int(digits[1]) != number:
-            yield Problem(f"{place}.number", f"is {number} but the id is {shown(id)}", "warning")
+            yield Problem(f"{place}.number", f"is {shown(number)} but the id is {shown(id)}", "warning")
 
 
 def _hours(raw: Raw) -> Iterator[Problem]:
@@ -368,13 +374,15 @@ def _policy(raw: Raw) -> Iterator[Problem]:
     for place, row in classes:
         promise = row.get("promise_s")
         if row.get("id") != "standard" and isinstance(promise, int) and promise > standard:
-            sentence = f"promises {promise} s to {row.get('id')}, longer than the {standard} s of standard"
+            sentence = (
+                f"promises {shown(promise)} s to {row.get('id')}, longer than the {shown(standard)} s of standard"
+            )
             yield Problem(f"{place}.promise_s", f"{sentence}: it would be called later, not sooner")
     windows = _table(policy, "window_s")
     for mode in ("counter", "cluster"):
         window = windows.get(mode)
         if isinstance(window, int) and window > standard:
-            sentence = f"is {window}, longer than the standard promise of {standard} s"
+            sentence = f"is {shown(window)}, longer than the standard promise of {shown(standard)} s"
             yield Problem(f"policy.window_s.{mode}", f"{sentence}: a ticket could be passed for its whole wait")
     if isinstance(windows.get("department"), int) and windows["department"] > 0:
         sentence = "has no effect: in department mode a ticket is printed for every counter; leave it at 0"
@@ -483,7 +491,7 @@ def meant(value: object, known: Iterable[str]) -> str:
 
 def shown(value: object, quote: str = "'") -> str:
     """Print a value from the file: quoted, shortened, and with unseen characters spelt out."""
-    text = str(value)
+    text = "a huge number" if isinstance(value, int) and value.bit_length() > 1_000 else str(value)
     text = text if len(text) <= 60 else f"{text[:59]}…"
     text = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
     return f"{quote}{text}{quote}" if isinstance(value, str) else text
@@ -493,7 +501,7 @@ def _kind(value: object) -> str:
     if isinstance(value, str):
         return f"the text {shown(value)}"
     if isinstance(value, (bool, int, float)):
-        return f"the value {str(value).lower()}"
+        return f"the value {shown(value).lower()}"
     return {dict: "a table", list: "a list", type(None): "nothing"}.get(type(value), f"a {type(value).__name__}")
 
 
