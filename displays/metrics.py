@@ -1,0 +1,63 @@
+"""
+Every gauge, counter and histogram of the displays, named and explained in one place.
+
+Labels are bounded: a board's label is taken from the centre's configuration and, past a limit, counted as ``other``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from displays.frames import Close, Wire
+
+BOARD_LABELS_LIMIT: Final = 200
+
+SCREENS = Gauge("displays_screens", "Connections that are open, by board and wire format.", ["board", "wire"])
+HALLS = Gauge("displays_halls", "Centres whose events this process follows.")
+LAG_EVENTS = Gauge("displays_lag_events", "Events that the screen farthest behind has not been given yet.")
+FRAMES_SENT = Counter("displays_frames_sent_total", "Events, ticks and snapshots handed to sockets.", ["kind"])
+CLOSED = Counter("displays_closed_total", "Connections closed by us, by close code.", ["code"])
+OUTBOX_DROPS = Counter("displays_outbox_drops_total", "Screens cut because their outbox was full.")
+JOINS = Counter("displays_joins_total", "Screens that got their start, by how.", ["how"])
+ACKS = Counter("displays_acks_total", "Calls that screens confirmed, by what they confirmed.", ["kind"])
+PRESS_TO_BOARD = Histogram(
+    "displays_press_to_board_seconds",
+    "From the press of a call to a screen's word that it is displayed.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FEED_EVENTS = Counter(
+    "displays_feed_events_total", "Events read, by how they came: bell, or log (missed by the bell).", ["source"]
+)
+FEED_RECONNECTS = Counter("displays_feed_reconnects_total", "Times a link of the feed to Redis broke.", ["link"])
+FEED_RESETS = Counter("displays_feed_resets_total", "Times a centre's event order began anew or had a hole.")
+FEED_REPAIRS = Counter("displays_feed_repairs_total", "Views that differed from the store and were replaced.")
+FEED_CENTRES = Gauge("displays_feed_centres", "Centres that the feed reads.")
+FEED_STALE = Gauge("displays_feed_stale", "1 while the feed cannot read the store.")
+
+# Children are looked up once: .labels() costs more than the increment.
+SENT_EVENTS = FRAMES_SENT.labels("event")
+SENT_TICKS = FRAMES_SENT.labels("tick")
+SENT_SNAPSHOTS = FRAMES_SENT.labels("snapshot")
+SENT_RESUMED = FRAMES_SENT.labels("resumed")
+JOINED_BY_SNAPSHOT = JOINS.labels("snapshot")
+JOINED_BY_CURSOR = JOINS.labels("cursor")
+ACKS_SHOWN = ACKS.labels("shown")
+ACKS_SPOKEN = ACKS.labels("spoken")
+FROM_BELL = FEED_EVENTS.labels("bell")
+FROM_LOG = FEED_EVENTS.labels("log")
+BELL_LOST = FEED_RECONNECTS.labels("bell")
+READ_LOST = FEED_RECONNECTS.labels("read")
+CLOSED_BY = {code: CLOSED.labels(str(int(code))) for code in Close}
+
+_board_labels: set[str] = set()
+
+
+def screens(board: str, wire: Wire) -> Gauge:
+    """The gauge that counts the connections of *board*."""
+    if board not in _board_labels:
+        if len(_board_labels) >= BOARD_LABELS_LIMIT:
+            board = "other"
+        _board_labels.add(board)
+    return SCREENS.labels(board, wire.value)
