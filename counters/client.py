@@ -296,12 +296,10 @@ class CounterClient(Link):
         """
         return await self.press(Button.CALL_NEXT, {}, key)
 
-    async def call(
-        self, reason: str, *, ticket: str | None = None, number: str | None = None, key: PressId | None = None
-    ) -> PressReply:
+    async def call(self, ticket: str, *, reason: str | None = None, key: PressId | None = None) -> PressReply:
         """Call a chosen ticket, by id or printed number, out of turn and on record."""
-        chosen = {"ticket": ticket} if ticket is not None else {"number": number}
-        return await self.press(Button.CALL, {**chosen, "reason": reason}, key)
+        body = {"ticket": ticket} if reason is None else {"ticket": ticket, "reason": reason}
+        return await self.press(Button.CALL, body, key)
 
     async def recall(self, *, key: PressId | None = None) -> PressReply:
         """Announce the called ticket again, everywhere."""

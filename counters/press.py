@@ -84,14 +84,6 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
 
 
-class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """The wait as told to the visitor, in seconds."""
-
-    lo_s: float
-    mid_s: float
-    hi_s: float
-
-
 class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket as the service answers it.  Fields that later versions add are passed over."""
 
@@ -109,14 +101,21 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     printed: bool = False
     announced: Announced | None = None
     ahead: int | None = None
-    wait: Wait | None = None
     counter: str | None = None
+    counter_number: int | None = None
     called_at_ms: int | None = None
-    call: int | None = None
     rings: int = 0
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
     park_reason: str | None = None
+    note: str | None = None
+
+
+class UndoView(msgspec.Struct, frozen=True, kw_only=True):
+    """The press that can still be taken back, and until when."""
+
+    press: str
+    until_ms: int
 
 
 class SeatView(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +129,9 @@ class SeatView(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
     reason: str | None = None
     ready: bool = False
+    """Asked and got nobody: the next suitable visitor is called for it."""
     ticket: str | None = None
+    undo: UndoView | None = None
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,13 +145,6 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     oldest_at_ms: int | None = None
 
 
-class UndoView(msgspec.Struct, frozen=True, kw_only=True):
-    """The press that can still be taken back, and until when."""
-
-    press: str
-    until_ms: int
-
-
 class CounterView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one officer sees: the answer to ``GET …/counters/{counter}``."""
 
@@ -159,7 +153,8 @@ class CounterView(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[LineView, ...] = ()
     next: TicketView | None = None
     parked: tuple[TicketView, ...] = ()
-    undo: UndoView | None = None
+    recent: tuple[TicketView, ...] = ()
+    """The last tickets of today that ended here, newest first."""
     epoch: str = ""
     seq: int = 0
     now_ms: int = 0
@@ -214,7 +209,8 @@ def live_buttons(view: CounterView, now_ms: int, *, calls_before_no_show: int = 
         live |= {button for button, command in AT_THE_COUNTER.items() if command in row}
         if view.ticket.rings < calls_before_no_show:
             live.discard(Button.NO_SHOW)
-    if view.undo is not None and now_ms < view.undo.until_ms:
+    undo = view.counter.undo
+    if undo is not None and now_ms < undo.until_ms:
         live.add(Button.UNDO)
     return frozenset(live)
 

@@ -90,7 +90,8 @@ def test_pause_keeps_the_visitor():
 
 def test_undo_is_live_for_its_seconds():
     """The last step can be taken back until its time is over."""
-    view = a_view(undo=UndoView(press="no-show", until_ms=5000))
+    seat = SeatView(id="q05", number=5, state="open", undo=UndoView(press="no-show", until_ms=5000))
+    view = CounterView(counter=seat)
 
     assert Button.UNDO in live_buttons(view, 4999)
     assert Button.UNDO not in live_buttons(view, 5000)

@@ -1,0 +1,155 @@
+"""The command line of the load test: run, verify, report, bench, demo."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from importlib.resources import files
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from loadtest import record, report
+from loadtest.access import Access, Refused, loopback, read_access
+from loadtest.bench import private_service
+from loadtest.demo import run_demo
+from loadtest.drive import run as drive
+from loadtest.plan import Scenario, read_profile, read_scenario
+from loadtest.verify import verify as judge
+
+SCENARIOS = files("loadtest") / "scenarios"
+PROFILES = files("queue_service") / "examples" / "day-profiles.json"
+MOST_FAULTS_SHOWN = 20
+BENCHMARK = ("peak", "flood")
+
+
+@click.group()
+def main() -> None:
+    """Measure the hall from the planned press to the frame at the screen, and prove that nobody was lost."""
+
+
+@main.command()
+@click.option("--scenario", "scenario_name", default="hall.toml", help="One of ours, or the path of a TOML file.")
+@click.option("--base", help="Address of the service, on this machine; by default the one in demo.json.")
+@click.option("--seconds", type=float, help="Instead of the scenario's.")
+@click.option("--seed", type=int, help="Instead of the scenario's.")
+@click.option("--demo-json", type=click.Path(path_type=Path), default=Path("var/demo.json"), show_default=True)
+@click.option("--pid", type=int, help="The service's process, to read its CPU time and that of its store.")
+@click.option("--record", "record_path", type=click.Path(path_type=Path), help="Where to keep the history of the run.")
+def run(
+    scenario_name: str,
+    base: str | None,
+    seconds: float | None,
+    seed: int | None,
+    demo_json: Path,
+    pid: int | None,
+    record_path: Path | None,
+) -> None:
+    """Run a scenario against a service that is running, print its figures and its verdict."""
+    scenario = _scenario(scenario_name)
+    scenario = msgspec.structs.replace(scenario, seconds=seconds or scenario.seconds, seed=seed or scenario.seed)
+    access = read_access(demo_json)
+    rows = uvloop.run(_carry_out(scenario, loopback(base or access.base), access, pid))
+    if record_path is not None:
+        with record_path.open("wb") as file:
+            record.write(rows, file)
+    click.echo(report.table(report.measure(rows)))
+    _tell(rows)
+
+
+@main.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--margin-s", type=float, help="How far a later ticket may pass; by default what the centre allows.")
+def verify(path: Path, margin_s: float | None) -> None:
+    """Judge a recorded run; the exit code is 1 when a promise was broken."""
+    with path.open("rb") as file:
+        _tell(list(record.read(file)), margin_s)
+
+
+@main.command(name="report")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+def report_command(path: Path) -> None:
+    """Print the figures of a recorded run."""
+    with path.open("rb") as file:
+        click.echo(report.table(report.measure(record.read(file))))
+
+
+@main.command()
+@click.option("--seconds", type=float, help="For each scenario, instead of its own.")
+@click.option("--scenario", "names", multiple=True, default=BENCHMARK, show_default=True)
+def bench(seconds: float | None, names: tuple[str, ...]) -> None:
+    """Start a private service, run the benchmark on it, print the table, stop it."""
+    is_clean = True
+    for name in names:
+        scenario = _scenario(name)
+        scenario = msgspec.structs.replace(scenario, seconds=seconds or scenario.seconds)
+        rows = uvloop.run(_on_a_private_service(scenario))
+        click.echo(report.table(report.measure(rows)) + "\n")
+        is_clean = _verdict(rows) and is_clean
+    if not is_clean:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option("--base", help="Address of the service, on this machine; by default the one in demo.json.")
+@click.option("--speed", type=click.FloatRange(1, 600), default=60.0, show_default=True)
+@click.option("--demo-json", type=click.Path(path_type=Path), default=Path("var/demo.json"), show_default=True)
+@click.option("--seed", type=int, help="For a demonstration that can be repeated.")
+def demo(base: str | None, speed: float, demo_json: Path, seed: int | None) -> None:
+    """Fill the halls with invented citizens and officers until stopped."""
+    uvloop.run(_until_stopped(base or read_access(demo_json).base, demo_json, speed, seed))
+
+
+async def _until_stopped(base: str, demo_json: Path, speed: float, seed: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await run_demo(base, demo_json, speed, stop, seed=seed)
+
+
+async def _on_a_private_service(scenario: Scenario) -> list[record.AnyRow]:
+    async with private_service() as (access, pid):
+        return await _carry_out(scenario, loopback(access.base), access, pid)
+
+
+async def _carry_out(scenario: Scenario, base: str, access: Access, pid: int | None) -> list[record.AnyRow]:
+    if scenario.centre not in access.centres:
+        raise Refused(f"demo.json knows no centre {scenario.centre}, only {', '.join(access.centres)}")
+    profile = read_profile(PROFILES.read_bytes(), scenario.profile)
+    return await drive(scenario, profile, base, access.centres[scenario.centre], service_pid=pid)
+
+
+def _scenario(name: str) -> Scenario:
+    """One of ours by name, else a file."""
+    ours = SCENARIOS / f"{name.removesuffix('.toml')}.toml"
+    raw = ours.read_bytes() if ours.is_file() else Path(name).read_bytes()
+    return read_scenario(raw)
+
+
+def _tell(rows: list[record.AnyRow], margin_s: float | None = None) -> None:
+    if not _verdict(rows, margin_s):
+        raise SystemExit(1)
+
+
+def _verdict(rows: list[record.AnyRow], margin_s: float | None = None) -> bool:
+    """Print the verdict; whether it is clean."""
+    classes = ("standard", "priority", "appointment")
+    margin_ms = None if margin_s is None else dict.fromkeys(classes, margin_s * 1000)
+    verdict = judge(rows, margin_ms=margin_ms)
+    looked_at = ", ".join(f"{count} {name}" for name, count in verdict.looked_at.items())
+    if verdict.is_clean:
+        click.echo(f"verify: clean ({looked_at}).")
+        return True
+    click.echo(f"verify: {len(verdict.faults)} faults ({looked_at}).")
+    for kind, count in verdict.counts().most_common():
+        click.echo(f"  {count} × {kind}")
+    for fault in verdict.faults[:MOST_FAULTS_SHOWN]:
+        click.echo(f"  {fault.kind}: {fault.sentence}")
+    return False
+
+
+if __name__ == "__main__":
+    main()
