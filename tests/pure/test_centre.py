@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import datetime
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -348,7 +348,7 @@ def test_any_value_anywhere_gives_sentences_and_never_a_crash(value, path):
 def test_a_new_kind_of_setting_must_be_taught_to_the_check():
     """Whoever adds a field of another type learns at once that the check does not know it."""
     with pytest.raises(TypeError, match="DateType"):
-        list(mistakes("2026-11-22", msgspec.inspect.type_info(datetime.date)))
+        list(mistakes("2026-11-22", msgspec.inspect.type_info(dt.date)))
 
 
 # Reading ------------------------------------------------------------------------------------------------------
