@@ -32,7 +32,8 @@ PLAN = {
     "middle": "queue_service.dispatch queue_service.sweeper queue_service.identity displays.hub displays.screen",
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
-        counters.client counters.console loadtest.drive loadtest.screens loadtest.access loadtest.machine
+        counters.client counters.console loadtest.drive loadtest.screens loadtest.bench loadtest.demo
+        loadtest.access loadtest.machine
     """,
     "roof": "*.app *.cli *.__main__",
 }
