@@ -1,7 +1,7 @@
 /**
  * The way to the server: readings, and presses that are done exactly once.
  *
- * A press gets its id at the finger. While no answer comes (no network, time out, 502–504) it is repeated with the same id, so that a lost reply
+ * A press gets its id at the finger. While no answer comes (no network, time out, 429, 502–504) it is repeated with the same id, so that a lost reply
  * never does a thing twice; any answer, also a refusal, ends it. Refusals are RFC 9457 problems with a stable `code`.
  */
 export const API = "/api/v1";
@@ -97,8 +97,9 @@ function headers(token: string | null): Record<string, string> {
   return { Accept: "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
 }
 
+/** The server, or what stands before it, says "not now": nothing was done, or nobody can tell. */
 function unanswered(response: Response): boolean {
-  return response.status >= 502 && response.status <= 504;
+  return response.status === 429 || (response.status >= 502 && response.status <= 504);
 }
 
 async function answer<T>(response: Response): Promise<T> {

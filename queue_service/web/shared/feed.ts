@@ -6,7 +6,7 @@
  * the socket says; the feed then returns by itself, after a random pause that doubles, so that a hall full of screens does not come back at once.
  */
 import { decode, encode } from "@msgpack/msgpack";
-import type { Frame } from "./words";
+import type { Frame, ShownCall } from "./words";
 
 export type Link =
   | { state: "connecting"; sinceMs: number }
@@ -24,6 +24,8 @@ export interface FeedOptions<View, Event> {
   onLink: (link: Link) => void;
   /** The server's clock minus this machine's, whenever it is learnt. */
   onClock?: (offsetMs: number) => void;
+  /** Staff only: on how many screens each of these calls has been shown. */
+  onShown?: (calls: ShownCall[]) => void;
 }
 
 const SILENCE_MS = 8_000;
@@ -107,6 +109,9 @@ export class Feed<View, Event> {
         if (frame.seq <= this.seq) return;
         this.seq = frame.seq;
         this.options.onEvent(frame.event, frame.seq, frame.at_ms);
+        break;
+      case "shown":
+        this.options.onShown?.(frame.calls);
         break;
       case "tick":
         this.options.onClock?.(frame.now_ms - Date.now());

@@ -145,8 +145,38 @@ export interface PublicEvent {
   version?: string | number;
 }
 
+/** Confirmations of one call: how many screens have shown it, how many voices have spoken it. */
+export interface ShownCall {
+  call: number;
+  shown: number;
+  spoken: number;
+}
+
 export type Frame<View, Event> =
   | { type: "snapshot"; epoch: string; seq: number; recovered: false; view: View; now_ms: number }
   | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number }
   | { type: "event"; seq: number; at_ms: number; event: Event }
+  | { type: "shown"; calls: ShownCall[] }
   | { type: "tick"; seq: number; now_ms: number };
+
+/** A procedure in a list. */
+export interface ProcedureBrief {
+  code: string;
+  name: string;
+  department: string;
+  field: { code: string; name: string };
+  time_text: string;
+  fee_text: string;
+  online: "full" | "partial" | "none";
+}
+
+export interface Procedure extends ProcedureBrief {
+  documents: { name: string; originals: number; copies: number }[];
+  documents_total: number;
+}
+
+export interface FieldCount {
+  code: string;
+  name: string;
+  count: number;
+}

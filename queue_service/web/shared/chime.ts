@@ -15,7 +15,7 @@ export class Chime {
       this.context ??= new AudioContext();
       await this.context.resume();
     } catch {
-      // No sound device: the board goes on without.
+      // No sound device: the page goes on without.
     }
   }
 
