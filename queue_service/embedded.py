@@ -182,6 +182,7 @@ class EmbeddedServer:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+            Path(self._socket_path()).unlink(missing_ok=True)  # one that was killed left its socket lying
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
