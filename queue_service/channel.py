@@ -49,6 +49,11 @@ class Full(RedisError):
     """Too much is in flight already; this call was not sent."""
 
 
+def _packed(*command: Any) -> bytes:
+    packed: bytes = hiredis.pack_command(command)
+    return packed
+
+
 class Channel:
     """
     One auto-pipelined connection.
@@ -72,7 +77,7 @@ class Channel:
         self._connect = connect
         self._timeout_s = timeout_s
         self._in_flight = in_flight
-        self._wait = hiredis.pack_command(("WAIT", str(replicas), str(replicas_ms))) if replicas else b""
+        self._wait = _packed("WAIT", replicas, replicas_ms) if replicas else b""
         self._replicas = replicas
         self._line: _Line | None = None
         self._opening: asyncio.Task[_Line] | None = None
@@ -92,7 +97,7 @@ class Channel:
         line = self._line
         if line is None or line.is_closed:
             line = await self._open()
-        reply = await line.send(hiredis.pack_command(command), 1)
+        reply = await line.send(_packed(*command), 1)
         return reply[0]
 
     async def transaction(self, commands: Sequence[tuple[Any, ...]]) -> list[Reply]:
@@ -100,7 +105,7 @@ class Channel:
         line = self._line
         if line is None or line.is_closed:
             line = await self._open()
-        packed = b"".join(map(hiredis.pack_command, (("MULTI",), *commands, ("EXEC",))))
+        packed = b"".join(_packed(*command) for command in (("MULTI",), *commands, ("EXEC",)))
         replies = await line.send(packed, len(commands) + 2)
         result: list[Reply] = replies[-1]
         for reply in result:

@@ -27,6 +27,10 @@ MEAN_MEMORY: Final = 60
 MEAN_OF_UNKNOWN_SERVICE_MS: Final = 600_000
 
 
+Reply = dict[str, Any]
+"""What a Function answers: epoch, seq, day, now_ms, and by command ticket, counter, issuing, forgotten."""
+
+
 def pack(value: object) -> bytes:
     """*value* as msgpack.  Bytes travel as text: the msgpack inside Redis knows no binary type."""
     packed: bytes = msgpack.packb(value, use_bin_type=False)

@@ -9,7 +9,7 @@ in the Function.
 from __future__ import annotations
 
 import re
-from typing import ClassVar, NewType
+from typing import Any, ClassVar, NewType
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     function: ClassVar[str]
 
-    def __init_subclass__(cls, **config: object) -> None:
+    def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
         cls.function = "qs_" + cls.press_name().replace("-", "_")
 

@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 from queue_service import metrics
 from queue_service.centre import Centre
 from queue_service.clock import Clock, business_day
-from queue_service.codec import centre_pieces
+from queue_service.codec import Reply, centre_pieces
 from queue_service.commands import AdvanceDay, Command, Configure, IssueTicket, Press, RenewEpoch
 from queue_service.errors import IssuingClosed, QueueError, StaleCentre
-from queue_service.store import Reply, TicketStore
+from queue_service.store import TicketStore
 
 SYSTEM = "system"
 """The actor of what the service does by itself."""

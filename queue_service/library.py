@@ -17,7 +17,9 @@ NAME = "queue_core"
 
 def source() -> str:
     """The library's text."""
-    parts = sorted((entry for entry in files("queue_service").joinpath("lua").iterdir() if entry.name.endswith(".lua")), key=str)
+    parts = sorted(
+        (entry for entry in files("queue_service").joinpath("lua").iterdir() if entry.name.endswith(".lua")), key=str
+    )
     text = "\n".join(part.read_text(encoding="utf-8") for part in parts)
     return text + f"\n-- {version_of(text)}\n"
 

@@ -54,7 +54,10 @@ SERVICE_SECONDS: Final = Histogram(
 )
 REFUSED_SIGN_INS: Final = Counter("queue_refused_sign_ins_total", "Sign-ins with a wrong name or password.")
 REQUESTS: Final = Counter(
-    "queue_http_requests_total", "HTTP requests answered, by method and class of status.", ("method", "status")
+    "queue_http_requests_total", "HTTP requests answered, by operation and class of status.", ("operation", "status")
+)
+REQUEST_SECONDS: Final = Histogram(
+    "queue_http_request_seconds", "Time of one HTTP request in the service.", ("operation",), buckets=QUICK
 )
 EVENT_LOOP_LAG_SECONDS: Final = Histogram(
     "queue_event_loop_lag_seconds", "How late a timer of the event loop rings.", buckets=QUICK

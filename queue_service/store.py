@@ -7,6 +7,7 @@ press by itself: whoever holds the press id decides that (docs/protocol.md, "Rep
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from queue_service import library, metrics
 from queue_service.centre import Centre, TicketClass, build, to_json
 from queue_service.channel import Channel, Full
 from queue_service.codec import (
+    Reply,
     fingerprint,
     pack,
     pack_command,
@@ -36,9 +38,6 @@ from queue_service.events import Event
 from queue_service.keys import centre_keys
 from queue_service.tickets import Ticket
 
-Reply = dict[str, Any]
-"""What a Function answers: epoch, seq, day, now_ms, and by command ticket, counter, issuing, forgotten."""
-
 Day = dict[str, str]
 """The day HASH: epoch, seq, clock, day, version, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``."""
 
@@ -47,6 +46,9 @@ Records = dict[str, dict[str, Any]]
 
 Head = tuple[str, str, int, str | None]
 """Service, class, number waiting, first member of the waiting set."""
+
+LEASE_KEY = "qs:{sweeper}:lease"
+"""Who sweeps.  A lease that is lost to a clock jump costs nothing: each step of the sweeper is a press."""
 
 CENTRES_KEY = "qs:{centres}:files"
 """
@@ -174,6 +176,22 @@ class TicketStore:
         if data is None:
             raise UnknownCentre(f"there is no centre {centre} here")
         return build(msgspec.json.decode(data))
+
+    # -- the store itself ----------------------------------------------------------------------------------------------
+
+    async def take_lease(self, name: str, seconds: int) -> bool:
+        """Whether *name* leads what one process of the installation does, for the next *seconds*."""
+        if await self._read("SET", LEASE_KEY, name, "NX", "EX", seconds):
+            return True
+        if await self._read("GET", LEASE_KEY) != name.encode():
+            return False
+        return bool(await self._read("EXPIRE", LEASE_KEY, seconds))
+
+    async def read_health(self) -> tuple[int, int]:
+        """Bytes of memory the store uses, and its clock in Unix milliseconds."""
+        info, (seconds, micros) = await asyncio.gather(self._read("INFO", "memory"), self._read("TIME"))
+        used = next(line for line in info.split() if line.startswith(b"used_memory:"))
+        return int(used.partition(b":")[2]), int(seconds) * 1000 + int(micros) // 1000
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,6 @@ import secrets
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from queue_service import metrics
 from queue_service.commands import Forget
@@ -22,7 +20,6 @@ from queue_service.dispatch import SYSTEM, Dispatch
 from queue_service.errors import QueueError
 from queue_service.tickets import FINAL
 
-LEASE_KEY = "qs:{sweeper}:lease"
 LEASE_S = 30
 ROUND_S = 5.0
 FORGET_AT_ONCE = 200
@@ -36,12 +33,10 @@ class Sweeper:
 
     Args:
         dispatch: carries out what is due.
-        client: for the lease and for the health of the store.
     """
 
-    def __init__(self, dispatch: Dispatch, client: Redis) -> None:
+    def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
-        self._client = client
         self._name = secrets.token_hex(8)
 
     async def run(self) -> None:
@@ -50,14 +45,14 @@ class Sweeper:
             try:
                 await self.sweep()
                 metrics.STORE_UP.set(1)
-            except (QueueError, RedisError, OSError) as trouble:
+            except QueueError as trouble:
                 metrics.STORE_UP.set(0)
                 _log.warning("sweep failed", trouble=type(trouble).__name__)
             await asyncio.sleep(ROUND_S)
 
     async def sweep(self) -> None:
         """One round over all centres."""
-        leads = await self._leads()
+        leads = await self._dispatch.store.take_lease(self._name, LEASE_S)
         for id in await self._dispatch.store.centre_ids():
             centre = await self._dispatch.centre(id)
             if leads and await self._dispatch.advance_day(centre):
@@ -67,14 +62,6 @@ class Sweeper:
             if leads:
                 await self._forget(id, day["day"], tickets)
         await self._gauge_store()
-
-    async def _leads(self) -> bool:
-        if await self._client.set(LEASE_KEY, self._name, nx=True, ex=LEASE_S):
-            return True
-        if await self._client.get(LEASE_KEY) != self._name.encode():
-            return False
-        await self._client.expire(LEASE_KEY, LEASE_S)
-        return True
 
     async def _forget(self, centre: str, day: str, tickets: dict[str, Any]) -> None:
         old = [id for id, record in tickets.items() if record["day"] < day and record["state"] in FINAL]
@@ -102,7 +89,6 @@ class Sweeper:
             metrics.OPEN_COUNTERS.labels(centre, state).set(states.count(state))
 
     async def _gauge_store(self) -> None:
-        memory = await self._client.info("memory")
-        metrics.STORE_MEMORY_BYTES.set(memory["used_memory"])
-        seconds, _ = await self._client.time()
-        metrics.STORE_CLOCK_SKEW_SECONDS.set(seconds - self._dispatch.clock.now_ms() // 1000)
+        memory_bytes, store_ms = await self._dispatch.store.read_health()
+        metrics.STORE_MEMORY_BYTES.set(memory_bytes)
+        metrics.STORE_CLOCK_SKEW_SECONDS.set((store_ms - self._dispatch.clock.now_ms()) / 1000)

@@ -58,11 +58,11 @@ local function show_counter(counter, config)
   }
 end
 
--- Remember the last step of a counter, so that it can be taken back; `before` is a copy of the ticket.
-local function remember(hall, counter, press_name, before, after, mean_before)
+-- Remember the last step of a counter, so that it can be taken back; `before` is a copy of the ticket, `learned` what learn_mean returned.
+local function remember(hall, counter, press_name, before, after, learned)
   counter.last = {
     press = press_name, until_ms = hall.now + policy_of(hall).undo_ms, ticket = after.id, state = after.state, before = before,
-    held = counter.ticket, call = counter.call, mean = mean_before, ended_at_ms = after.ended_at_ms,
+    held = counter.ticket, call = counter.call, learned = learned,
   }
 end
 

@@ -1,6 +1,7 @@
 -- Announcing: which counter, or cluster of neighbouring counters, a slip names.
 --
--- A group is what one slip names: a counter's id, or 'service.n' for the n-th cluster of a service.  Per group the store keeps
+-- A group is what one slip names: a counter's id, or 'service.n' for the n-th cluster of a service.  A ticket that was sent to one counter has
+-- that counter's id for its group in every mode.  Per group the store keeps
 --     work   sum of the mean service times (ms, as of the moment of announcing) of the waiting tickets announced to it
 -- start(c) = residual(c) + work(c): when c would begin with one more.  Discipline: docs/allocation.md, "What the ticket names".
 
@@ -21,14 +22,26 @@ local function mean_of(hall, service)
   return mean
 end
 
--- One completed service of *duration_ms*: the mean moves towards it by 1/n, n at most mean_memory.
+local function mean_text(mean)
+  return string.format('%.17g %d', mean.ms, mean.n)
+end
+
+-- One completed service of *duration_ms*: the mean moves towards it by 1/n, n at most mean_memory.  Returns what undo needs.
 local function learn_mean(hall, service, duration_ms)
   local mean = mean_of(hall, service)
-  local before = string.format('%.17g %d', mean.ms, mean.n)
   local n = math.min(mean.n + 1, policy_of(hall).mean_memory)
   hall.means[service] = { ms = mean.ms + (duration_ms - mean.ms) / n, n = n }
-  redis.call('HSET', hall.day_key, 'mean:' .. service, string.format('%.17g %d', hall.means[service].ms, n))
-  return before
+  local learned = { from = mean_text(mean), to = mean_text(hall.means[service]) }
+  redis.call('HSET', hall.day_key, 'mean:' .. service, learned.to)
+  return learned
+end
+
+-- Take back the last lesson, unless somebody else's has been built on it.
+local function unlearn_mean(hall, service, learned)
+  if redis.call('HGET', hall.day_key, 'mean:' .. service) == learned.to then
+    redis.call('HSET', hall.day_key, 'mean:' .. service, learned.from)
+    hall.means[service] = nil
+  end
 end
 
 local function work_of(hall, group)
@@ -78,6 +91,19 @@ local function whole_seconds(ms)
   return math.floor(ms / 1000 + 0.5)
 end
 
+-- The counters that a slip announced to *group* names, or nil where *service* has no such group.
+local function names_of(service_id, service, group)
+  for n, cluster in ipairs(service.clusters) do
+    if service.mode == 'cluster' and group == service_id .. '.' .. n then return cluster end
+  end
+  local every, known = {}, false
+  for i, entry in ipairs(service.counters) do
+    every[i], known = entry.id, known or entry.id == group
+  end
+  if not known then return nil end
+  return service.mode == 'department' and every or { group }
+end
+
 -- Choose for a ticket of *service*; returns the group, the ids of the counters it names, and all candidates with their live records.
 local function choose_group(hall, service_id)
   local service = piece(hall, 'service:' .. service_id)
@@ -111,20 +137,14 @@ local function choose_group(hall, service_id)
     local key = { whole_seconds(start), entry.level, entry.lines, candidate.live.idle_since or 0, entry.position }
     if not best or earlier(key, best_key) then best, best_key = entry.id, key end
   end
-  if service.mode == 'department' then
-    local every = {}
-    for i, entry in ipairs(service.counters) do every[i] = entry.id end
-    return best, every, all
-  end
-  return best, { best }, all
+  return best, names_of(service_id, service, best), all
 end
 
--- Does the slip of a ticket announced to *group* name this counter?  In department mode no ticket is anybody's own.
-local function is_own(service, group, counter_id)
-  if service.mode == 'department' then return false end
-  if service.mode == 'counter' then return group == counter_id end
-  for _, entry in ipairs(service.counters) do
-    if entry.id == counter_id then return group == entry.group end
+-- Does the ticket go to this counter before others that are ready?  The slip names it; in department mode, where slips name all, it was assigned.
+local function is_named(service, ticket, counter_id)
+  if service.mode == 'department' then return ticket.group == counter_id end
+  for _, id in ipairs(ticket.counters) do
+    if id == counter_id then return true end
   end
   return false
 end

@@ -22,6 +22,13 @@ local function counted_head(hall, member, line, mean_ms)
   }
 end
 
+-- The groups whose tickets are the counter's own: none in department mode; its cluster, and what was sent to it alone; itself.
+local function own_groups(counter, line)
+  if not line.group then return {} end
+  if line.group == counter.id then return { counter.id } end
+  return { line.group, counter.id }
+end
+
 -- What counter *config* would call now: the head chosen, and why; nil when nobody waits whom it serves.
 local function pick(hall, counter, config)
   local policy = policy_of(hall)
@@ -35,8 +42,8 @@ local function pick(hall, counter, config)
         mean_ms = mean_ms or mean_of(hall, line.service).ms
         local head = counted_head(hall, member, line, mean_ms)
         if better(head, oldest) then oldest = head end
-        if line.group then
-          local announced = head_of(hall.announced_key, line.service .. '/' .. line.group .. '/' .. class)
+        for _, group in ipairs(own_groups(counter, line)) do
+          local announced = head_of(hall.announced_key, line.service .. '/' .. group .. '/' .. class)
           if announced then
             local mine = counted_head(hall, announced, line, mean_ms)
             if better(mine, own) then own, own_window = mine, policy.window_ms[line.mode] end

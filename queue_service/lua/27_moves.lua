@@ -1,14 +1,10 @@
 -- Moves: the changes several presses share.  Everything here writes; callers have checked everything before.
 
--- The ticket begins to wait: a group is announced, it stands in line, and it counts on the boards.  Returns the candidates of choose_group.
+-- The ticket begins to wait: a group is announced (or *to_counter*, which serves it), it stands in line, and it counts on the boards.  Returns the
+-- candidates of choose_group.
 local function stand_in_line(hall, ticket, to_counter)
   local group, counters, candidates = choose_group(hall, ticket.service)
-  if to_counter then
-    local service = piece(hall, 'service:' .. ticket.service)
-    for _, entry in ipairs(service.counters) do
-      if entry.id == to_counter then group, counters = entry.group or to_counter, { to_counter } end
-    end
-  end
+  if to_counter then group, counters = to_counter, { to_counter } end
   ticket.state, ticket.group, ticket.counters = 'waiting', group, counters
   ticket.counter, ticket.called_at_ms, ticket.started_at_ms, ticket.ended_at_ms = nil, nil, nil, nil
   ticket.rings = 0
@@ -67,7 +63,7 @@ local function offer(hall, ticket, candidates)
       local key = { live.idle_since, candidate.entry.position }
       candidate.key = key
       if not longest or earlier(key, longest.key) then longest = candidate end
-      if is_own(service, ticket.group, live.id) and (not named or earlier(key, named.key)) then named = candidate end
+      if is_named(service, ticket, live.id) and (not named or earlier(key, named.key)) then named = candidate end
     end
   end
   local taker = named or longest
@@ -81,35 +77,47 @@ local function mark_call(counter, ticket, state)
 end
 
 -- The ticket in hand leaves the counter with *state*; the caller records the event.
-local function dismiss(hall, ticket, counter, state, press_name, mean_before)
+local function dismiss(hall, ticket, counter, state, press_name, learned)
   local before = copy(ticket)
   ticket.state, ticket.ended_at_ms = state, hall.now
-  remember(hall, counter, press_name, before, ticket, mean_before)
+  remember(hall, counter, press_name, before, ticket, learned)
   mark_call(counter, ticket, state)
   release(hall, counter)
 end
 
--- The slips that name *group* choose again, oldest first; each change is announced.
-local function reannounce(hall, service_id, group)
-  local prefix = service_id .. '/' .. group
-  local moved = {}
-  for _, member in ipairs(redis.call('ZRANGEBYLEX', hall.announced_key, '[' .. prefix .. '/', '(' .. prefix .. '0')) do
-    local _, virtual_ms, order, id = read_member(member)
-    moved[#moved + 1] = { virtual_ms, order, id }
-  end
-  table.sort(moved, earlier)
-  for _, entry in ipairs(moved) do
-    local ticket = unpack_map(redis.call('HGET', hall.tickets_key, entry[3]))
-    local old_group = ticket.group
-    redis.call('ZREM', hall.announced_key, announced_member(ticket))
-    add_work(hall, old_group, -ticket.work_ms)
-    ticket.group, ticket.counters = choose_group(hall, service_id)
-    ticket.work_ms = mean_of(hall, service_id).ms
-    redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
-    add_work(hall, ticket.group, ticket.work_ms)
-    write_ticket(hall, ticket)
-    if ticket.group ~= old_group then
-      record(hall, 'TicketReassigned', { ticket = ticket.id, number = ticket.number, counters = ticket.counters })
+-- The waiting tickets announced below *prefixes* ('service/group', or 'service' for all groups), oldest first.
+local function announced_below(hall, prefixes)
+  local found = {}
+  for _, prefix in ipairs(prefixes) do
+    for _, member in ipairs(redis.call('ZRANGEBYLEX', hall.announced_key, '[' .. prefix .. '/', '(' .. prefix .. '0')) do
+      local _, virtual_ms, order, id = read_member(member)
+      found[#found + 1] = { virtual_ms, order, id }
     end
+  end
+  table.sort(found, earlier)
+  for i, entry in ipairs(found) do found[i] = read_ticket(hall, entry[3]) end
+  return found
+end
+
+local function same_counters(a, b)
+  if #a ~= #b then return false end
+  for i = 1, #a do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
+end
+
+-- The slip of a waiting ticket chooses again; if it then names others, that is announced.
+local function announce_again(hall, ticket)
+  local named = ticket.counters
+  redis.call('ZREM', hall.announced_key, announced_member(ticket))
+  add_work(hall, ticket.group, -ticket.work_ms)
+  ticket.group, ticket.counters = choose_group(hall, ticket.service)
+  ticket.work_ms = mean_of(hall, ticket.service).ms
+  redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
+  add_work(hall, ticket.group, ticket.work_ms)
+  write_ticket(hall, ticket)
+  if not same_counters(named, ticket.counters) then
+    record(hall, 'TicketReassigned', { ticket = ticket.id, number = ticket.number, counters = ticket.counters })
   end
 end

@@ -5,20 +5,22 @@
 
 local CARRIED = { waiting = true, called = true, serving = true, parked = true, no_show = true }
 
--- The next number of the department that nobody in the building still carries from an earlier day.
+-- The number was given out today (by a department that had this letter then), or somebody in the building carries it from an earlier day.
+local function is_taken(hall, number)
+  local holder = redis.call('HGET', hall.numbers_key, number)
+  local bytes = holder and redis.call('HGET', hall.tickets_key, holder)
+  if not bytes then return false end
+  local ticket = unpack_map(bytes)
+  return ticket.day == hall.day or CARRIED[ticket.state]
+end
+
+-- The next number of the department that is not taken; at most *cap*, which is at most 999.
 local function next_number(hall, department, cap)
   local n = tonumber(redis.call('HGET', hall.sequences_key, department.id) or 0)
-  for _ = 1, 200 do
+  while n < cap do
     n = n + 1
-    if n > cap then return nil end
     local number = department.letter .. string.format('%03d', n)
-    local holder = redis.call('HGET', hall.numbers_key, number)
-    local carried = false
-    if holder then
-      local bytes = redis.call('HGET', hall.tickets_key, holder)
-      carried = bytes and CARRIED[unpack_map(bytes).state] or false
-    end
-    if not carried then return n, number end
+    if not is_taken(hall, number) then return n, number end
   end
   return nil
 end

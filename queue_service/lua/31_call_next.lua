@@ -10,7 +10,8 @@ local function call_next(hall)
   if no then return no end
   local head, why = pick(hall, counter, config)
   if not head then
-    if not counter.ready then
+    -- A draining counter is not offered anybody.
+    if counter.state == 'open' and not counter.ready then
       counter.ready = true
       write_counter(hall, counter)
     end

@@ -5,8 +5,8 @@
 local function complete(hall)
   local ticket, counter, config, no = ticket_in_hand(hall, { called = true, serving = true }, 'completed')
   if no then return no end
-  local mean_before = learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms)
-  dismiss(hall, ticket, counter, 'served', 'complete', mean_before)
+  local learned = learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms)
+  dismiss(hall, ticket, counter, 'served', 'complete', learned)
   write_ticket(hall, ticket)
   write_counter(hall, counter)
   record(hall, 'TicketServed', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id,

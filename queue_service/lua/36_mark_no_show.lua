@@ -1,4 +1,5 @@
--- mark_no_show: called often enough and absent.  By the centre's policy the ticket is missed, or waits again some places back.
+-- mark_no_show: called often enough and absent.  By the centre's policy the ticket is missed, or waits again some places back (then
+-- there is nothing to undo).
 -- ARGS   counter      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE TOO_EARLY_NO_SHOW     COST O(log n)
 
@@ -10,18 +11,20 @@ local function mark_no_show(hall)
     return refuse('TOO_EARLY_NO_SHOW', 'ticket ' .. ticket.number .. ' was announced ' .. ticket.rings .. ' of ' .. policy.calls_before_no_show ..
       ' times; recall it first')
   end
+  local missed, service = (ticket.missed or 0) + 1, piece(hall, 'service:' .. ticket.service)
+  local returns = policy.no_show_back_places > 0 and missed <= policy.no_show_returns and service and #service.counters > 0
+
   dismiss(hall, ticket, counter, 'no_show', 'no-show')
+  ticket.missed = missed
+  if returns then counter.last = nil end
   write_counter(hall, counter)
   record(hall, 'TicketNoShow', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id })
-  ticket.missed = (ticket.missed or 0) + 1
-  if policy.no_show_back_places > 0 and ticket.missed <= policy.no_show_returns then
+  if returns then
     move_back(hall, ticket, policy.no_show_back_places)
     local candidates = stand_in_line(hall, ticket)
-    counter.last = nil
-    write_counter(hall, counter)
+    write_ticket(hall, ticket)
     record(hall, 'TicketRevived', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, was = 'no_show',
       class = ticket.class, counters = ticket.counters })
-    write_ticket(hall, ticket)
     offer(hall, ticket, candidates)
   else
     write_ticket(hall, ticket)

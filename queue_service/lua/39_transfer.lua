@@ -1,14 +1,15 @@
 -- transfer: send the visitor on to another service, or to one counter, keeping number and class and at most transfer_age_cap of age.
+-- The counter on a slip is a promise to be near, not a lock: a ready counter that the slip does not name calls rather than idles.
 -- ARGS   counter, service?, to_counter?, note?      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE UNKNOWN_SERVICE NOBODY_SERVES MALFORMED     COST O(counters of the service + log n)
 
 local function transfer(hall)
   local ticket, counter, config, no = ticket_in_hand(hall, { called = true, serving = true }, 'transferred')
   if no then return no end
-  local wish, target = hall.wish, nil
+  local wish = hall.wish
   local service_id = wish.service
   if wish.to_counter then
-    target = piece(hall, 'counter:' .. wish.to_counter)
+    local target = piece(hall, 'counter:' .. wish.to_counter)
     if not target then return refuse('UNKNOWN_COUNTER', 'there is no counter ' .. wish.to_counter .. ' at this centre') end
     local serves = false
     for _, line in ipairs(target.lines) do
@@ -33,13 +34,6 @@ local function transfer(hall)
   write_ticket(hall, ticket)
   record(hall, 'TicketTransferred', { ticket = ticket.id, number = ticket.number, class = ticket.class, counter = counter.id, department = ticket.department,
     service = service_id, from_department = from_department, from_service = from_service, counters = ticket.counters, note = wish.note })
-  if target then
-    local only = {}
-    for _, candidate in ipairs(candidates) do
-      if candidate.live.id == wish.to_counter then only[1] = candidate end
-    end
-    candidates = only
-  end
   offer(hall, ticket, candidates)
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

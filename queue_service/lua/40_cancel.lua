@@ -8,7 +8,7 @@ local function finish_unserved(hall, states, state, kind, wish_word)
   if not states[ticket.state] then return wrong_state(ticket, wish_word) end
   local was = ticket.state
   if was == 'waiting' then leave_line(hall, ticket) end
-  ticket.state, ticket.ended_at_ms, ticket.ended_from = state, hall.now, was
+  ticket.state, ticket.ended_at_ms = state, hall.now
   write_ticket(hall, ticket)
   record(hall, kind, { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, was = was,
     reason = hall.wish.reason })

@@ -11,6 +11,9 @@ local function revive(hall)
   if not REVIVABLE[ticket.state] then return wrong_state(ticket, 'revived') end
   local service = piece(hall, 'service:' .. ticket.service)
   if not service or #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. ticket.service .. ' today') end
+  if redis.call('HGET', hall.numbers_key, ticket.number) ~= ticket.id then
+    return refuse('WRONG_STATE', 'number ' .. ticket.number .. ' has been given to somebody else since; take a new ticket')
+  end
   local was = ticket.state
   if was == 'no_show' then ticket.virtual_ms = ticket.virtual_ms + hall.now - ticket.ended_at_ms end
   ticket.park_reason = nil

@@ -1,4 +1,4 @@
--- undo: take back this counter's last step while nobody has built on it.
+-- undo: take back this counter's last step while nobody has built on it.  A ticket that waits again is offered to the counters that are ready.
 -- ARGS   counter      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT NOTHING_TO_UNDO UNDO_EXPIRED TICKET_ELSEWHERE COUNTER_BUSY     COST O(log n)
 
@@ -10,29 +10,34 @@ local function undo(hall)
   if hall.now > last.until_ms then return refuse('UNDO_EXPIRED', 'the last step of counter ' .. config.number .. ' is too long ago') end
   local ticket = read_ticket(hall, last.ticket)
   local in_hand = last.state == 'called'
-  local untouched = ticket and (ticket.state == last.state or (in_hand and ticket.state == 'serving'))
+  local untouched = ticket and redis.call('HGET', hall.numbers_key, ticket.number) == ticket.id
   if in_hand then
     untouched = untouched and counter.ticket == ticket.id
   else
-    if untouched and counter.ticket then
-      return refuse('COUNTER_BUSY', 'counter ' .. config.number .. ' has another ticket in hand')
-    end
+    -- Whoever called it since left another `call` on it.
+    untouched = untouched and ticket.state == last.state and ticket.call == last.before.call
+    if untouched and counter.ticket then return refuse('COUNTER_BUSY', 'counter ' .. config.number .. ' has another ticket in hand') end
   end
   if not untouched then return refuse('TICKET_ELSEWHERE', 'the ticket has gone on since') end
 
   local before = last.before
+  before.printed = ticket.printed
   local left_line
   if ticket.state == 'waiting' then
     leave_line(hall, ticket)
     left_line = ticket.service
   end
   if before.state == 'waiting' then return_to_line(hall, before) end
-  if last.mean then redis.call('HSET', hall.day_key, 'mean:' .. before.service, last.mean) end
+  if last.learned then unlearn_mean(hall, before.service, last.learned) end
   counter.ticket, counter.call, counter.last = last.held, last.call, nil
   if not in_hand then mark_call(counter, before, before.state) end
   write_ticket(hall, before)
   write_counter(hall, counter)
   record(hall, 'StepUndone', { ticket = before.id, number = before.number, department = before.department, service = before.service, counter = counter.id,
     was = ticket.state, now = before.state, left_line = left_line, call_before = counter.call })
+  if before.state == 'waiting' then
+    local _, candidates = available(hall, piece(hall, 'service:' .. before.service))
+    offer(hall, before, candidates)
+  end
   return { ticket = before, counter = show_counter(counter, config) }
 end

@@ -1,22 +1,86 @@
 -- configure: put a centre's configuration in force, the first one or another in the middle of the day.
+-- Nobody is lost: a configuration under which a waiting ticket could be called by no counter, or somebody would sit at a counter that is gone,
+-- is refused.  Slips that would name the wrong counters choose again, steps before it cannot be undone, ready counters look into their new lines.
 -- Not a press of a running centre: it may meet a centre that does not exist yet, so it is the one function without the usual entrance.
 -- ARGS   new_version, day, epoch (used only for a new centre), pieces {name -> packed piece}
--- REPLY  epoch, seq, version      CODES  -      COST O(pieces)
+-- REPLY  epoch, seq, day, now_ms, version      CODES  MALFORMED NOBODY_SERVES COUNTER_BUSY      COST O(pieces + n log n), n = tickets waiting
+
+local function services_waited_for(hall)
+  local services, day = {}, redis.call('HGETALL', hall.day_key)
+  for i = 1, #day, 2 do
+    local service = string.match(day[i], '^waiting:(.+)$')
+    if service and tonumber(day[i + 1]) > 0 then services[#services + 1] = service end
+  end
+  return services
+end
+
+local function live_counters(hall)
+  local counters, stored = {}, redis.call('HVALS', hall.counters_key)
+  for i, bytes in ipairs(stored) do counters[i] = unpack_map(bytes) end
+  return counters
+end
+
+local function check_pieces(waited_for, counters, pieces)
+  if not pieces.policy then return refuse('MALFORMED', 'a configuration has a policy') end
+  for _, service_id in ipairs(waited_for) do
+    local service = pieces['service:' .. service_id]
+    if not service or #service.counters == 0 then
+      return refuse('NOBODY_SERVES', 'people wait for ' .. service_id .. ', which no counter would serve; call them first, or change it when they are gone')
+    end
+  end
+  for _, counter in ipairs(counters) do
+    if counter.ticket and not pieces['counter:' .. counter.id] then
+      return refuse('COUNTER_BUSY', 'counter ' .. counter.id .. ' has a ticket in hand and would be gone; complete it first')
+    end
+  end
+end
+
+-- The counters that asked and got nobody look again, the one that is ready longest first.
+local function match_ready(hall, ready)
+  if not policy_of(hall).auto_ready then return end
+  table.sort(ready, function(a, b) return earlier({ a.idle_since, a.id }, { b.idle_since, b.id }) end)
+  for _, counter in ipairs(ready) do
+    local head, why = pick(hall, counter, piece(hall, 'counter:' .. counter.id))
+    if head then invite(hall, read_ticket(hall, head.id), counter, 'call-next', why) end
+  end
+end
+
+local function carry_over(hall, waited_for, counters)
+  local ready = {}
+  for _, counter in ipairs(counters) do
+    if piece(hall, 'counter:' .. counter.id) then
+      counter.last = nil
+      write_counter(hall, counter)
+      if counter.ready then ready[#ready + 1] = counter end
+    else
+      redis.call('HDEL', hall.counters_key, counter.id)
+      if counter.state ~= 'closed' then record(hall, 'CounterClosed', { counter = counter.id, draining = false }) end
+    end
+  end
+  for _, ticket in ipairs(announced_below(hall, waited_for)) do
+    local names = names_of(ticket.service, piece(hall, 'service:' .. ticket.service), ticket.group)
+    if not names or not same_counters(names, ticket.counters) then announce_again(hall, ticket) end
+  end
+  match_ready(hall, ready)
+end
 
 local function configure(keys, args)
   local hall = enter(keys, args)
-  local wish = hall.wish
-  if not hall.epoch then
-    hall.epoch, hall.seq, hall.orders, hall.day = wish.epoch, 0, 0, wish.day
-    redis.call('HSET', hall.day_key, 'epoch', wish.epoch, 'seq', 0, 'clock', hall.now, 'day', wish.day, 'version', '', 'orders', 0, 'issuing', 'open',
-      'issuing_text', '')
-  end
+  local wish, pieces = hall.wish, {}
+  for name, bytes in pairs(wish.pieces) do pieces[name] = unpack_piece(bytes) end
+  local waited_for, counters = services_waited_for(hall), live_counters(hall)
   if hall.stored_version ~= wish.new_version then
+    local no = check_pieces(waited_for, counters, pieces)
+    if no then return pack(no) end
+    if not hall.epoch then
+      hall.epoch, hall.seq, hall.orders, hall.day = wish.epoch, 0, 0, wish.day
+      redis.call('HSET', hall.day_key, 'epoch', wish.epoch, 'day', wish.day, 'orders', 0, 'issuing', 'open', 'issuing_text', '')
+    end
     redis.call('DEL', hall.centre_key)
     for name, bytes in pairs(wish.pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
-    redis.call('HSET', hall.day_key, 'version', wish.new_version)
     record(hall, 'CentreChanged', { version = wish.new_version })
-    redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now)
+    carry_over(hall, waited_for, counters)
+    redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now, 'version', wish.new_version)
   end
   return pack({ epoch = hall.epoch, seq = hall.seq, day = hall.day, now_ms = hall.now, version = wish.new_version })
 end

@@ -1,4 +1,4 @@
--- forget: drop finished tickets of days before yesterday's answers.  Bounded: at most 200 ids a call.
+-- forget: drop finished tickets that were issued on an earlier business day; others are left alone.  Bounded: at most 200 ids a call.
 -- ARGS   tickets (ids)      REPLY  forgotten (how many)      CODES  MALFORMED      COST O(ids)
 
 local FINISHED = { served = true, cancelled = true, expired = true }

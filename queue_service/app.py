@@ -1,0 +1,358 @@
+"""
+The roof: builds everything in order, and takes it down in the other.
+
+Knows everybody and holds no rule.  One process is API worker, display hub and sweeper at once; in production several of
+them share one store and one port, and none keeps a state that another needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from displays import feed as display_feed
+from displays.hall import STAFF
+from displays.hub import Hub
+from displays.screen import Identity as Viewer
+from displays.screen_door import Door
+from queue_service import demo as demo_identities
+from queue_service import metrics, pages
+from queue_service.centre import Centre, load_centre
+from queue_service.channel import Channel
+from queue_service.clock import Clock, SystemClock
+from queue_service.contract import IDENTITY, openapi, register
+from queue_service.dispatch import Dispatch
+from queue_service.embedded import EmbeddedServer, EmbeddedServerError
+from queue_service.errors import NotFound, QueueError
+from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard
+from queue_service.http_api.counters import Counters
+from queue_service.http_api.halls import Halls
+from queue_service.http_api.health import Health
+from queue_service.http_api.lookups import Centres
+from queue_service.http_api.sessions import Sessions
+from queue_service.http_api.tickets import Tickets
+from queue_service.http_api.words import READERS
+from queue_service.identity import NOBODY, Identities, Identity, require
+from queue_service.procedures import Catalogue
+from queue_service.settings import Settings
+from queue_service.store import TicketStore
+from queue_service.sweeper import Sweeper
+
+STORE_TIMEOUT_S: Final = 2.0
+OLDEST_REDIS: Final = (7, 0)
+EXAMPLES: Final = Path(__file__).parent / "examples"
+BOARD_READERS: Final = frozenset({"board", "kiosk", *READERS})
+
+_log = structlog.get_logger(__name__)
+
+
+class StoreUnusable(Exception):
+    """The store cannot be used; the text says why in one sentence."""
+
+    exit_code: Final = 4
+
+
+def connect(url: str) -> Redis:
+    """A client that repeats nothing by itself, waits a little for a free connection, and decodes nothing."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=STORE_TIMEOUT_S,
+        socket_connect_timeout=STORE_TIMEOUT_S,
+        max_connections=16,
+        timeout=1,
+        health_check_interval=0,
+    )
+    return Redis(connection_pool=pool)
+
+
+async def check_server(client: Redis) -> dict[str, str]:
+    """
+    Whether the store is one we can trust, and how durable it is.
+
+    Returns:
+        server, version, durability: words for ``/health/ready`` and the log.
+
+    Raises:
+        StoreUnusable: it does not answer, is too old, or forgets tickets when memory is short.
+    """
+    try:
+        info = await client.info("server")
+        persistence = await client.info("persistence")
+        memory = await client.info("memory")
+    except (RedisError, OSError) as trouble:
+        raise StoreUnusable(
+            f"The store does not answer ({trouble}). Check QUEUE_REDIS_URL and that the server runs."
+        ) from trouble
+    version = str(info.get("valkey_version") or info["redis_version"])
+    if tuple(int(part) for part in str(info["redis_version"]).split(".")[:2]) < OLDEST_REDIS:
+        raise StoreUnusable(f"The store is Redis {version}; Functions need Redis 7.0 or Valkey 7.2 at least.")
+    if memory.get("maxmemory_policy", "noeviction") != "noeviction":
+        raise StoreUnusable("The store forgets keys when memory is short; set maxmemory-policy noeviction.")
+    durability = "none: a restart of the store loses everything"
+    if persistence.get("aof_enabled"):
+        durability = "append-only file, sync policy unknown"
+        with suppress(ResponseError):  # CONFIG may be forbidden to us
+            policy = (await client.config_get("appendfsync"))["appendfsync"]
+            durability = f"append-only file, fsync {policy}"
+            if policy == "everysec":
+                durability += ": a power cut may lose the last second"
+    metrics.STORE_FSYNC_ALWAYS.set("fsync always" in durability)
+    return {"store": f"{'valkey' if 'valkey_version' in info else 'redis'} {version}", "durability": durability}
+
+
+class Boards(Door):
+    """The boards' door, with the streams that the HTTP door hands on."""
+
+    async def staff_stream(self, request: web.Request, centre: str, identity: Identity) -> web.StreamResponse:
+        """The staff form of the feed, over the same protocol."""
+
+        async def viewer() -> Viewer:
+            return Viewer(id=identity.name, name=identity.display_name or identity.name)
+
+        return await self.stream(request, STAFF, centre, "staff", viewer)
+
+
+class Service:
+    """
+    One process of the queue service.
+
+    Args:
+        settings: where to listen and where the data are.
+        with_demo: make demo identities and write ``demo.json``.
+        clock: tells the time of presses.
+    """
+
+    def __init__(self, settings: Settings, *, with_demo: bool = False, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.demo: demo_identities.Demo | None = None
+        self.base = ""
+        self._with_demo = with_demo
+        self._embedded = None if settings.redis_url else EmbeddedServer(settings.data_dir)
+        self.store_words: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Service]:
+        """Everything started; stopped on leaving."""
+        url = self.settings.redis_url or await self._started_embedded()
+        try:
+            client = connect(url)
+            self.store_words = await check_server(client)
+            channel = Channel(client.connection_pool.make_connection, timeout_s=STORE_TIMEOUT_S)
+            self._dispatch = Dispatch(TicketStore(channel, client), self.clock)
+            self._client = client
+            await self._dispatch.store.prepare()
+            centres, catalogues = await self._centres()
+            self._identities = Identities(client)
+            feed = display_feed.Feed(display_feed.open_client(url), self.clock)
+            hub = Hub(feed, self.clock)
+            await hub.start()
+            runner = web.AppRunner(self._application(hub, catalogues), **RUNNER_OPTIONS, shutdown_timeout=3)
+            await runner.setup()
+            site = web.TCPSite(runner, self.settings.host, self.settings.port, reuse_port=True, **SITE_OPTIONS)
+            await site.start()
+            self.base = self._address(runner)
+            if self._with_demo:
+                data_dir = self.settings.data_dir.absolute()
+                data_dir.mkdir(parents=True, exist_ok=True)
+                self.demo = await demo_identities.prepare(
+                    self._identities, centres, data_dir, self.base, self.clock.now_ms()
+                )
+            self._tasks = [
+                asyncio.create_task(Sweeper(self._dispatch).run()),
+                asyncio.create_task(_watch_loop()),
+            ]
+            if self._embedded is not None:
+                self._tasks.append(asyncio.create_task(self._keep_embedded(self._embedded)))
+            try:
+                yield self
+            finally:
+                self._is_stopping = True
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await runner.cleanup()
+                await hub.stop()
+                self._identities.close()
+                await channel.close()
+                await client.aclose()
+        finally:
+            if self._embedded is not None:
+                await self._embedded.stop()
+
+    async def _started_embedded(self) -> str:
+        assert self._embedded is not None
+        return await self._embedded.start()
+
+    async def _keep_embedded(self, server: EmbeddedServer) -> None:
+        """Start the embedded server again whenever it dies; its append-only file has everything that was answered."""
+        while True:
+            await server.wait_dead()
+            _log.warning("the embedded server is gone; starting it again")
+            while True:
+                try:
+                    await server.start()
+                    break
+                except (EmbeddedServerError, OSError):
+                    _log.exception("the embedded server does not start")
+                    await asyncio.sleep(1)
+
+    async def _centres(self) -> tuple[list[Centre], dict[str, Catalogue]]:
+        """Put the centre files in force, and read the catalogues of all centres of the installation."""
+        files = self.settings.centres or (
+            (EXAMPLES / "demo-tinh.toml", EXAMPLES / "demo-xa.toml") if self._with_demo else ()
+        )
+        for file in files:
+            await self._dispatch.configure(load_centre(file))
+        centres = [await self._dispatch.centre(id) for id in await self._dispatch.store.centre_ids()]
+        folders = {EXAMPLES, *(file.parent for file in self.settings.centres)}
+        catalogues = {}
+        for centre in centres:
+            for folder in folders:
+                if (file := folder / f"{centre.id}-procedures.json").is_file():
+                    catalogues[centre.id] = Catalogue.load(file)
+        return centres, catalogues
+
+    def _application(self, hub: Hub, catalogues: Mapping[str, Catalogue]) -> web.Application:
+        guard = Guard(self._identities, self.clock, public_url=self.settings.public_url, observe=_observe)
+        app = web.Application(client_max_size=64 * 1024)
+        guard.install(app)
+        boards = Boards(hub, self._authorize, self.clock, origin_allowed=lambda _: True)
+        register(
+            app,
+            Sessions(self._identities, self.clock, is_secure=guard.is_secure),
+            Centres(self._dispatch, catalogues),
+            Tickets(self._dispatch, boards),
+            Counters(self._dispatch),
+            Halls(self._dispatch, boards),
+            Health(self._ready),
+        )
+        document = msgspec.json.encode(openapi(app))
+
+        async def serve_openapi(_: web.Request) -> web.Response:
+            return web.Response(body=document, content_type="application/json")
+
+        async def serve_metrics(request: web.Request) -> web.Response:
+            if request.remote not in ("127.0.0.1", "::1"):
+                require(request.get(IDENTITY, NOBODY), ("integrator", "admin"))
+            body = await asyncio.to_thread(generate_latest)
+            return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+        async def serve_demo(_: web.Request) -> web.Response:
+            if self.demo is None:
+                raise NotFound("This is no demo.")
+            return web.Response(body=msgspec.json.encode(self.demo), content_type="application/json")
+
+        app.router.add_get("/openapi.json", serve_openapi)
+        app.router.add_get("/metrics", serve_metrics)
+        app.router.add_get("/api/v1/demo", serve_demo)
+        pages.setup(app, pages.static_folder())
+
+        async def close_streams(_: web.Application) -> None:
+            await hub.close_all()
+
+        app.on_shutdown.append(close_streams)
+        return app
+
+    async def _authorize(self, request: web.Request, centre: str, board: str) -> Viewer:
+        """Who looks at *board*: its own device, another screen of the centre, or staff."""
+        configured = (await self._dispatch.centre(centre)).board(board)
+        identity = request.get(IDENTITY, NOBODY)
+        require(identity, BOARD_READERS, centre)
+        return Viewer(id=identity.name, name=identity.display_name or board, board=msgspec.to_builtins(configured))
+
+    async def _ready(self) -> dict[str, str]:
+        parts = dict(self.store_words)
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await self._dispatch.store.centre_ids()
+            parts["status"] = "stopping" if self._is_stopping else "ready"
+        except (QueueError, TimeoutError):
+            parts["status"] = "the store does not answer"
+        return parts
+
+    def _address(self, runner: web.AppRunner) -> str:
+        host, port = runner.addresses[0][:2]
+        return self.settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _observe(operation: str, status: int, seconds: float) -> None:
+    metrics.REQUEST_SECONDS.labels(operation).observe(seconds)
+    metrics.REQUESTS.labels(operation, f"{status // 100}xx").inc()
+
+
+async def _watch_loop() -> None:
+    """How late the event loop is."""
+    while True:
+        planned = time.perf_counter() + 0.5
+        await asyncio.sleep(0.5)
+        metrics.EVENT_LOOP_LAG_SECONDS.observe(max(0.0, time.perf_counter() - planned))
+
+
+async def serve(
+    settings: Settings, say: Callable[[str], None], *, with_demo: bool, demo_speed: float | None = None
+) -> None:
+    """Run until told to stop by SIGINT or SIGTERM."""
+    stop_signal = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop_signal.set)
+    async with Service(settings, with_demo=with_demo).running() as service:
+        say(_greeting(service))
+        crowd = await _start_crowd(service, demo_speed) if demo_speed else None
+        await stop_signal.wait()
+        say("\nStopping…")
+        if crowd is not None:
+            with suppress(ProcessLookupError):
+                crowd.terminate()
+            await crowd.wait()
+
+
+def _greeting(service: Service) -> str:
+    words = service.store_words
+    lines = [f"Queue service at {service.base}   store: {words['store']}; {words['durability']}", ""]
+    if service.demo is not None:
+        lines += [
+            demo_identities.addresses(service.demo),
+            "",
+            f"  All sign-ins: {service.settings.data_dir / demo_identities.FILE}",
+        ]
+    lines.append("  Ctrl-C stops everything.")
+    return "\n".join(lines)
+
+
+async def _start_crowd(service: Service, speed: float) -> asyncio.subprocess.Process:
+    """Simulated visitors and officers, as a process of their own that speaks HTTP like everybody."""
+    file = str(service.settings.data_dir.absolute() / demo_identities.FILE)
+    command = [
+        sys.executable,
+        "-m",
+        "loadtest",
+        "demo",
+        "--base",
+        service.base,
+        "--speed",
+        str(speed),
+        "--demo-json",
+        file,
+    ]
+    return await asyncio.create_subprocess_exec(*command)

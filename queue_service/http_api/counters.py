@@ -1,0 +1,274 @@
+"""
+The presses of counter staff, and what they look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, cast
+
+from msgspec import Meta, Struct
+
+from queue_service import commands, views
+from queue_service.centre import Centre, TicketClass
+from queue_service.codec import Reply, read_ticket
+from queue_service.contract import H, operation
+from queue_service.dispatch import Dispatch
+from queue_service.errors import (
+    CounterBusy,
+    CounterClosed,
+    CounterIdle,
+    CounterPaused,
+    NobodyServes,
+    NothingToUndo,
+    NotYourSeat,
+    QueueError,
+    SeatTaken,
+    TicketElsewhere,
+    TooEarlyNoShow,
+    UndoExpired,
+    UnknownService,
+    UnknownTicket,
+    WrongState,
+)
+from queue_service.http_api.words import (
+    BASE,
+    OFFICERS,
+    RECENT,
+    SUPERVISORS,
+    Body,
+    Line,
+    Reason,
+    Slug,
+    TicketIdText,
+    actor_of,
+)
+from queue_service.identity import Identity, allow
+from queue_service.tickets import State, Ticket
+
+
+class OpenBody(Body, frozen=True):
+    """Whether to take the seat from whoever holds it."""
+
+    take_over: bool = False
+
+
+class CloseBody(Body, frozen=True):
+    """Whether to call first those whose slip names this counter."""
+
+    drain: bool = False
+
+
+class ChosenBody(Body, frozen=True):
+    """Which ticket, by id or printed number, and why."""
+
+    ticket: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,22}\Z")]
+    reason: Line | None = None
+
+
+class ResumeBody(Body, frozen=True):
+    """Which parked ticket."""
+
+    ticket: TicketIdText
+
+
+class TransferBody(Body, frozen=True):
+    """To which service or counter."""
+
+    service: Slug | None = None
+    counter: Slug | None = None
+    note: Line | None = None
+
+
+COUNTER: Final = BASE + "/counters/{counter}"
+SEAT: Final = (NotYourSeat,)
+IN_HAND: Final = (NotYourSeat, CounterIdle, WrongState)
+UNDOING: Final = (NotYourSeat, NothingToUndo, UndoExpired, TicketElsewhere, CounterBusy)
+CALLING: Final = (NotYourSeat, CounterBusy, CounterPaused, CounterClosed)
+
+
+def press_operation(
+    path: str, summary: str, refusals: tuple[type[QueueError], ...], body: type[Struct] | None = None
+) -> Callable[[H], H]:
+    """The declaration that all presses at a counter share."""
+    return operation(
+        "POST",
+        f"{COUNTER}/{path}",
+        summary=summary,
+        roles=OFFICERS,
+        press=True,
+        body=body,
+        answers={200: views.CounterReply},
+        refusals=refusals,
+        tags=("counters",),
+    )
+
+
+class Counters:
+    """The presses of counter staff, and what they look at."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    @press_operation("open", "Take the seat and begin to call", (SeatTaken,), OpenBody)
+    async def open_counter(
+        self, centre: str, counter: str, body: OpenBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """Also ends a pause.  A ticket in hand stays in hand."""
+        return await self._press(centre, commands.Open(counter=counter, take_over=body.take_over), press_id, identity)
+
+    @press_operation("pause", "Stop calling for a while", (*SEAT, CounterClosed), Reason)
+    async def pause_counter(
+        self, centre: str, counter: str, body: Reason, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """The visitor at the counter and the seat stay."""
+        return await self._press(centre, commands.Pause(counter=counter, reason=body.reason), press_id, identity)
+
+    @press_operation("close", "Stop calling and leave the seat", SEAT, CloseBody)
+    async def close_counter(
+        self, centre: str, counter: str, body: CloseBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """A service under way is not cut; slips that name only this counter are announced anew."""
+        return await self._press(centre, commands.Close(counter=counter, drain=body.drain), press_id, identity)
+
+    @press_operation("call-next", "Invite whoever is due", CALLING)
+    async def call_next(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
+        """
+        ``ticket`` is null when nobody waits: the counter is ready then, and the next suitable visitor is called for it.
+        """
+        return await self._press(centre, commands.CallNext(counter=counter), press_id, identity)
+
+    @press_operation("call", "Invite this ticket out of turn", (*CALLING, UnknownTicket, WrongState), ChosenBody)
+    async def call_chosen(
+        self, centre: str, counter: str, body: ChosenBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """By id or printed number; recorded with the reason."""
+        command = commands.CallChosen(counter=counter, ticket=body.ticket, reason=body.reason)
+        return await self._press(centre, command, press_id, identity)
+
+    @press_operation("recall", "Announce the called ticket again", IN_HAND)
+    async def recall(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
+        """Rings on every board of the zone."""
+        return await self._press(centre, commands.Recall(counter=counter), press_id, identity)
+
+    @press_operation("start", "The visitor has come", IN_HAND)
+    async def start(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
+        """From called to serving."""
+        return await self._press(centre, commands.Start(counter=counter), press_id, identity)
+
+    @press_operation("complete", "The visitor is served", IN_HAND)
+    async def complete(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
+        """The counter is free."""
+        return await self._press(centre, commands.Complete(counter=counter), press_id, identity)
+
+    @press_operation("no-show", "Called and absent", (*IN_HAND, TooEarlyNoShow))
+    async def mark_no_show(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
+        """After the centre's number of calls; by its policy the ticket is missed or waits again some places back."""
+        return await self._press(centre, commands.MarkNoShow(counter=counter), press_id, identity)
+
+    @press_operation("park", "Set the ticket aside", IN_HAND, Reason)
+    async def park(
+        self, centre: str, counter: str, body: Reason, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """The visitor fetches something and keeps the place."""
+        return await self._press(centre, commands.Park(counter=counter, reason=body.reason), press_id, identity)
+
+    @press_operation("resume", "Call a parked ticket", (*CALLING, UnknownTicket, WrongState), ResumeBody)
+    async def resume(
+        self, centre: str, counter: str, body: ResumeBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """One's own or another counter's."""
+        return await self._press(centre, commands.Resume(counter=counter, ticket=body.ticket), press_id, identity)
+
+    @press_operation("transfer", "Send the visitor on", (*IN_HAND, UnknownService, NobodyServes), TransferBody)
+    async def transfer(
+        self, centre: str, counter: str, body: TransferBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """To a service or a counter; number and class stay, and up to a quarter of an hour of age."""
+        command = commands.Transfer(counter=counter, service=body.service, to_counter=body.counter, note=body.note)
+        return await self._press(centre, command, press_id, identity)
+
+    @press_operation("undo", "Take back the last step", UNDOING)
+    async def undo(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
+        """While nobody has built on it, and within the centre's time."""
+        return await self._press(centre, commands.Undo(counter=counter), press_id, identity)
+
+    @operation(
+        "GET",
+        COUNTER,
+        summary="What the officer looks at",
+        roles=OFFICERS,
+        answers={200: views.DeskReply},
+        tags=("counters",),
+    )
+    async def read_desk(self, centre: str, counter: str) -> views.DeskReply:
+        """The counter, its ticket, its lines, who is due next, who is parked, and what was done."""
+        configured = await self._dispatch.centre(centre)
+        configured.counter(counter)
+        store = self._dispatch.store
+        day, record, heads = await store.read_desk(configured, counter)
+        now_ms = max(self._dispatch.clock.now_ms(), int(day["clock"]))
+        classes = tuple(cls.id for cls in configured.policy.classes)
+        in_hand = await store.read_tickets(centre, [record["ticket"]] if record.get("ticket") else [])
+        parked, recent = await self._aside(configured, counter)
+        due = await store.read_tickets(centre, _most_due(configured, counter, day, heads, now_ms))
+        return views.DeskReply(
+            counter=views.counter_view(configured, counter, record),
+            ticket=views.ticket_view(configured, in_hand[0]) if in_hand else None,
+            lines=views.line_views(configured, counter, heads, classes),
+            next=views.ticket_view(configured, due[0]) if due else None,
+            parked=tuple(views.ticket_view(configured, ticket) for ticket in parked),
+            recent=tuple(views.ticket_view(configured, ticket) for ticket in recent),
+            **views.day_anchor(day, now_ms),
+        )
+
+    async def _aside(self, centre: Centre, counter: str) -> tuple[list[Ticket], list[Ticket]]:
+        """Tickets parked where this counter could resume them, and the last that ended at this counter."""
+        _, _, records, _ = await self._dispatch.store.read_all(centre.id)
+        serves = {line.service for line in centre.counter(counter).serves}
+        parked, ended = [], []
+        for record in records.values():
+            if record["state"] == State.PARKED and (record["service"] in serves or record.get("counter") == counter):
+                parked.append(read_ticket(record))
+            elif record.get("ended_at_ms") and record.get("counter") == counter:
+                ended.append(read_ticket(record))
+        parked.sort(key=lambda ticket: ticket.virtual_ms)
+        ended.sort(key=lambda ticket: ticket.ended_at_ms or 0, reverse=True)
+        return parked, ended[:RECENT]
+
+    async def _press(
+        self, centre: str, command: commands.CounterCommand, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        over = allow(identity, SUPERVISORS, centre)
+        reply = await self._dispatch.press(centre, command, actor=actor_of(identity), press_id=press_id, over=over)
+        return _counter_reply(await self._dispatch.centre(centre), reply)
+
+
+def _counter_reply(centre: Centre, reply: Reply) -> views.CounterReply:
+    ticket = reply.get("ticket")
+    record = reply["counter"]
+    return views.CounterReply(
+        ticket=views.ticket_view(centre, read_ticket(ticket)) if ticket else None,
+        counter=views.counter_view(centre, record["id"], record),
+        **views.anchor(reply),
+    )
+
+
+def _most_due(
+    centre: Centre, counter: str, day: Mapping[str, str], heads: list[tuple[str, str, int, str | None]], now_ms: int
+) -> list[str]:
+    """The id of the head with the largest counted wait (lua/26_select.lua, without the window), or none."""
+    policy = centre.policy
+    best: tuple[float, str, str] | None = None
+    for service, cls, _, member in heads:
+        if member is None:
+            continue
+        _, _, virtual, order, id = member.split("/")
+        mean = day.get(f"mean:{service}")
+        mean_ms = float(mean.partition(" ")[0]) if mean else centre.service(service).mean_service_s * 1000
+        ratio = policy.classes[0].promise_s / policy.promise_s(cast(TicketClass, cls))
+        level = centre.counter(counter).level(service) or 1
+        counted = ratio * (now_ms - int(virtual)) - policy.handicap_s * 1000 * (level - 1) - policy.kappa * mean_ms
+        if best is None or counted > best[0] or (counted == best[0] and order < best[1]):
+            best = (counted, order, id)
+    return [best[2]] if best else []

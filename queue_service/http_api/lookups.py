@@ -1,0 +1,153 @@
+"""
+What a centre is, and what can be looked up there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from queue_service import views
+from queue_service.contract import Answer, clean_text, operation
+from queue_service.dispatch import Dispatch
+from queue_service.errors import (
+    UnknownProcedure,
+)
+from queue_service.http_api.words import BASE, Body, Language, Slug
+from queue_service.procedures import Catalogue, FieldCount, Procedure, fee_text, time_text
+
+
+class ProcedureQuery(Body, frozen=True):
+    """What to look for."""
+
+    q: Annotated[str, clean_text(120)] = ""
+    department: Slug | None = None
+    field: Annotated[str, Meta(max_length=40)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    language: Language = "vi"
+
+
+class FieldQuery(Body, frozen=True):
+    """Of which department."""
+
+    department: Slug | None = None
+
+
+class CentreItem(Struct, frozen=True):
+    """One centre of the installation."""
+
+    id: str
+    name: str
+    name_en: str
+    level: str
+
+
+class CentreList(Struct, frozen=True):
+    """All centres of the installation."""
+
+    centres: tuple[CentreItem, ...]
+
+
+class ProcedureItem(Struct, frozen=True):
+    """One procedure in a list."""
+
+    code: str
+    name: str
+    department: str
+    field: str
+    time_text: str
+    fee_text: str
+    online: str
+
+
+class ProcedureList(Struct, frozen=True):
+    """Procedures found, best first."""
+
+    procedures: tuple[ProcedureItem, ...]
+    total: int
+
+
+class Centres:
+    """What a centre is, and what can be looked up there."""
+
+    def __init__(self, dispatch: Dispatch, catalogues: Mapping[str, Catalogue]) -> None:
+        self._dispatch = dispatch
+        self._catalogues = catalogues
+
+    @operation("GET", "/api/v1/centres", summary="All centres", answers={200: CentreList}, tags=("centre",))
+    async def list_centres(self) -> CentreList:
+        """The centres of this installation."""
+        centres = [await self._dispatch.centre(id) for id in await self._dispatch.store.centre_ids()]
+        return CentreList(tuple(CentreItem(c.id, c.name, c.name_en, c.level) for c in centres))
+
+    @operation("GET", BASE, summary="A centre", answers={200: dict[str, Any]}, tags=("centre",))
+    async def read_centre(self, centre: str) -> Answer:
+        """
+        Departments, services, counters, boards and grounds as configured, whether numbers are handed out, the business
+        day.
+        """
+        configured = await self._dispatch.centre(centre)
+        day = await self._dispatch.store.read_day(centre)
+        value = msgspec.to_builtins(configured)
+        value |= {"version": configured.version, "issuing": views.issuing_view(day), "day": day["day"]}
+        return Answer(value, etag=f"{configured.version}-{day['day']}-{hash((day['issuing'], day['issuing_text'])):x}")
+
+    @operation(
+        "GET",
+        BASE + "/procedures",
+        summary="Find procedures",
+        query=ProcedureQuery,
+        answers={200: ProcedureList},
+        tags=("procedures",),
+    )
+    async def find_procedures(self, centre: str, query: ProcedureQuery) -> ProcedureList:
+        """Accents may be left out, and one slip a word is forgiven."""
+        catalogue = await self._catalogue(centre)
+        found = catalogue.search(query.q, query.department, query.field, query.limit)
+        return ProcedureList(tuple(_procedure_item(p, query.language) for p in found.procedures), found.total)
+
+    @operation(
+        "GET",
+        BASE + "/procedures/{code}",
+        summary="A procedure",
+        answers={200: Procedure},
+        refusals=(UnknownProcedure,),
+        tags=("procedures",),
+    )
+    async def read_procedure(self, centre: str, code: str) -> Procedure:
+        """Papers, fee, time limit, legal basis and source of one procedure."""
+        procedure = (await self._catalogue(centre)).get(code)
+        if procedure is None:
+            raise UnknownProcedure(f"There is no procedure {code} at this centre.")
+        return procedure
+
+    @operation(
+        "GET",
+        BASE + "/fields",
+        summary="Fields of procedures",
+        query=FieldQuery,
+        answers={200: tuple[FieldCount, ...]},
+        tags=("procedures",),
+    )
+    async def list_fields(self, centre: str, query: FieldQuery) -> tuple[FieldCount, ...]:
+        """The fields (lĩnh vực) of a department, with the number of procedures in each."""
+        return (await self._catalogue(centre)).fields(query.department)
+
+    async def _catalogue(self, centre: str) -> Catalogue:
+        await self._dispatch.centre(centre)
+        return self._catalogues.get(centre) or Catalogue(())
+
+
+def _procedure_item(procedure: Procedure, language: str) -> ProcedureItem:
+    return ProcedureItem(
+        code=procedure.code,
+        name=procedure.name,
+        department=procedure.department,
+        field=procedure.field.name,
+        time_text=time_text(procedure, language),
+        fee_text=fee_text(procedure, language),
+        online=procedure.online,
+    )
