@@ -29,7 +29,7 @@ local function undo(hall)
   end
   if before.state == 'waiting' then return_to_line(hall, before) end
   if last.learned then unlearn_mean(hall, before.service, last.learned) end
-  counter.ticket, counter.call, counter.last = last.held, last.call, nil
+  counter.ticket, counter.call, counter.last, counter.ready = last.held, last.call, nil, nil
   if not in_hand then mark_call(counter, before, before.state) end
   write_ticket(hall, before)
   write_counter(hall, counter)
