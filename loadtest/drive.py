@@ -118,6 +118,7 @@ class _Drive:
         boards = {board.id: board.token for board in self.access.boards}
         screens = Screens(self.base, self.scenario.centre, boards, plan.screens)
         await screens.start()
+        state = await self._state()
         describes = machine.describe(service_pid)
         gc.collect()
         gc.freeze()  # what is there stays; collecting it again during the run would only delay frames
@@ -134,19 +135,20 @@ class _Drive:
             machine=describes,
             started_ns=self.started_ns,
             started_ms=round(time.time() * 1000 + LEAD_S * 1000),
+            after_seq=state["seq"],
         )
         await self._press_all(plan)
         after = machine.used(service_pid)
         gc.unfreeze()
-        truth = await self._truth()
-        await screens.settle(truth[0].state["seq"])
+        truth = Truth(state=await self._state())
+        await screens.settle(truth.state["seq"])
         cost = Cost(
             service_s=after.service_s - before.service_s,
             store_s=after.store_s - before.store_s,
             clients_s=after.clients_s - before.clients_s,
             service_rss_kb=after.service_rss_kb,
         )
-        return [beginning, *self.rows, *screens.rows(), *truth, *await self._boards(plan), *await self._log(), cost]
+        return [beginning, *self.rows, *screens.rows(), truth, *await self._boards(plan), *await self._log(), cost]
 
     async def _press_all(self, plan: Plan) -> None:
         """Every kiosk and counter at once, for the planned time and a little grace for those who are late."""
@@ -194,6 +196,8 @@ class _Drive:
         """One round; it ends early when nobody came or a press was refused."""
         for planned in visitor.presses:
             await self._until(planned.at_ns)
+            if self._is_over():
+                return  # the visitor stays at the counter; who closes it afterwards finishes with them
             body = dict(planned.body)
             if planned.press == "resume":
                 if not parked:
@@ -322,8 +326,10 @@ class _Drive:
             )
         )
 
-    async def _truth(self) -> list[Truth]:
-        return [Truth(state=msgspec.json.decode(await self.reader.read(f"/centres/{self.scenario.centre}/state")))]
+    async def _state(self) -> dict[str, Any]:
+        return msgspec.json.decode(
+            await self.reader.read(f"/centres/{self.scenario.centre}/state"), type=dict[str, Any]
+        )
 
     async def _boards(self, plan: Plan) -> list[BoardTruth]:
         boards = []

@@ -34,6 +34,8 @@ class Run(Row, frozen=True, kw_only=True):
     started_ns: int
     started_ms: int
     """The same instant as ``started_ns``, in Unix milliseconds."""
+    after_seq: int = 0
+    """The newest event before the run; what is older was told to others."""
 
     def wall_ms(self, at_ns: int) -> float:
         """Unix milliseconds of a monotonic instant."""

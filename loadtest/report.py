@@ -12,7 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from loadtest.record import AnyRow, Cost, Fact, Frame, Pressed, Run
+from loadtest.record import AnyRow, Cost, Frame, Joined, Pressed, Run
+
+ISSUE = "ticket: press → number"
+CALL = "call next: press → answer"
+OTHER = "other presses → answer"
+CALL_LAST_SCREEN = "call next: press → last screen"
+EACH_SCREEN = "every press → each screen"
+LAST_SCREEN = "every press → last screen"
+ROWS = (ISSUE, CALL, OTHER, CALL_LAST_SCREEN, EACH_SCREEN, LAST_SCREEN)
+_ACKNOWLEDGED = {"issue": ISSUE, "call-next": CALL}
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +74,8 @@ def measure(rows: Iterable[AnyRow]) -> Figures:
     run: Run | None = None
     cost: Cost | None = None
     presses: list[Pressed] = []
-    frames: dict[int, list[int]] = defaultdict(list)
-    calls: dict[tuple[str, str, int], int] = {}
+    frames: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    joined_ns: dict[str, int] = {}
     for row in rows:
         match row:
             case Run():
@@ -75,10 +84,10 @@ def measure(rows: Iterable[AnyRow]) -> Figures:
                 cost = row
             case Pressed():
                 presses.append(row)
+            case Joined():
+                joined_ns[row.screen] = row.at_ns
             case Frame():
-                frames[row.seq].append(row.at_ns)
-            case Fact() if row.event["type"] == "TicketCalled":
-                calls[(row.event["counter"], row.event["ticket"], row.event["at_ms"])] = row.event["seq"]
+                frames[row.seq].append((row.at_ns, joined_ns.get(row.screen, 0)))
             case _:
                 pass
     first = _first_answers(
@@ -89,7 +98,7 @@ def measure(rows: Iterable[AnyRow]) -> Figures:
     seconds = (max(press.done_ns for press in first) - min(press.sent_ns for press in first)) / 1e9
     return Figures(
         run=run,
-        spreads=_spreads(first, frames, calls),
+        spreads=_spreads(first, frames),
         seconds=seconds,
         presses=len(first),
         presses_per_s=len(first) / seconds,
@@ -107,34 +116,28 @@ def _first_answers(presses: Iterable[Pressed]) -> list[Pressed]:
     return list(first.values())
 
 
-def _spreads(
-    first: Iterable[Pressed], frames: Mapping[int, Sequence[int]], calls: Mapping[tuple[str, str, int], int]
-) -> dict[str, Spread]:
-    samples: dict[str, list[float]] = defaultdict(list)
+def _spreads(first: Iterable[Pressed], frames: Mapping[int, Sequence[tuple[int, int]]]) -> dict[str, Spread]:
+    """
+    Latencies by what they mean to whom.
+
+    An answer carries the number of the event that its press recorded, and so do the frames.  Screens that were not
+    connected when the press was sent caught up later and do not count.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in ROWS}
     for press in first:
-        acknowledged_ms = (press.done_ns - press.planned_ns) / 1e6
-        if press.press == "issue":
-            samples["ticket: press → number"].append(acknowledged_ms)
-        elif press.press != "call-next":
-            samples["other presses → answer"].append(acknowledged_ms)
-        else:
-            samples["call next: press → answer"].append(acknowledged_ms)
-            ticket = (press.answer or {}).get("ticket")
-            if not ticket:
-                continue
-            seq = calls.get((press.who.removeprefix("counter:"), ticket["id"], ticket["called_at_ms"]))
-            arrived = list(frames.get(seq or 0, ()))
-            if arrived:
-                samples["call next: press → each screen"].extend((at_ns - press.planned_ns) / 1e6 for at_ns in arrived)
-                samples["call next: press → last screen"].append((max(arrived) - press.planned_ns) / 1e6)
-    order = (
-        "ticket: press → number",
-        "call next: press → answer",
-        "call next: press → each screen",
-        "call next: press → last screen",
-        "other presses → answer",
-    )
-    return {name: found for name in order if (found := spread(samples[name])) is not None}
+        samples[_ACKNOWLEDGED.get(press.press, OTHER)].append((press.done_ns - press.planned_ns) / 1e6)
+        answer = press.answer or {}
+        if answer.get("ticket") is None:
+            continue  # nobody waits: no event
+        arrived = [at_ns for at_ns, joined_ns in frames.get(answer.get("seq", 0), ()) if joined_ns <= press.sent_ns]
+        if not arrived:
+            continue
+        samples[EACH_SCREEN].extend((at_ns - press.planned_ns) / 1e6 for at_ns in arrived)
+        last_ms = (max(arrived) - press.planned_ns) / 1e6
+        samples[LAST_SCREEN].append(last_ms)
+        if press.press == "call-next":
+            samples[CALL_LAST_SCREEN].append(last_ms)
+    return {name: found for name, values in samples.items() if (found := spread(values)) is not None}
 
 
 def table(figures: Figures) -> str:

@@ -312,9 +312,10 @@ def _all_told(history: History) -> Iterator[Fault]:
         if history.truth
         else {}
     )
+    after_seq = history.run.after_seq if history.run is not None else 0
     for fact in history.facts:
         event = fact.event
-        if event["type"] != "TicketCalled" or (event["counter"], event["ticket"]) in told:
+        if event["type"] != "TicketCalled" or event["seq"] <= after_seq or (event["counter"], event["ticket"]) in told:
             continue
         if still.get(event["counter"]) != event["ticket"]:
             yield Fault(Kind.UNTOLD, f"event {event['seq']}: {event['number']} to {event['counter']}")

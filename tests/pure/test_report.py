@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.record import AnyRow, Cost, Fact, Frame, Pressed, Run
+from loadtest.record import AnyRow, Cost, Frame, Joined, Pressed, Run
 from loadtest.report import Spread, measure, spread, table
 
 MILLISECOND = 1_000_000
@@ -29,14 +29,8 @@ def a_frame(screen: str, at: int, seq: int = 5) -> Frame:
 
 def a_call(**more: object) -> list[AnyRow]:
     """A call planned at 10, sent at 12, answered at 15, on two screens at 18 and 30."""
-    ticket = {"id": "id-C001", "number": "C001", "called_at_ms": 13}
-    called = {"seq": 5, "type": "TicketCalled", "counter": "q01", "ticket": "id-C001", "at_ms": 13}
-    return [
-        a_press("call-next", 10, 12, 15, answer={"ticket": ticket}, **more),
-        a_frame("s1", 18),
-        a_frame("s2", 30),
-        Fact(epoch="e", event=called),
-    ]
+    answer = {"ticket": {"id": "id-C001", "number": "C001"}, "seq": 5}
+    return [a_press("call-next", 10, 12, 15, answer=answer, **more), a_frame("s1", 18), a_frame("s2", 30)]
 
 
 def test_percentiles_by_nearest_rank():
@@ -61,8 +55,27 @@ def test_latency_counts_from_the_planned_press():
     spreads = measure([a_run(), *a_call()]).spreads
 
     assert 5.0 == spreads["call next: press → answer"].most
-    assert 2 == spreads["call next: press → each screen"].count
+    assert 2 == spreads["every press → each screen"].count
     assert 20.0 == spreads["call next: press → last screen"].most
+
+
+def test_screen_that_was_away_does_not_count():
+    """A screen that caught up after a cut shows how long the cut was, not how fast the service is."""
+    away = Joined(
+        screen="s2",
+        board="ba",
+        link=2,
+        at_ns=20 * MILLISECOND,
+        asked_epoch="e",
+        asked_seq=4,
+        epoch="e",
+        seq=4,
+        recovered=True,
+    )
+    spreads = measure([a_run(), away, *a_call()]).spreads
+
+    assert 1 == spreads["every press → each screen"].count
+    assert 8.0 == spreads["every press → last screen"].most
 
 
 def test_repeated_press_counts_once():

@@ -219,6 +219,14 @@ def test_call_that_nobody_was_told_of(story: Story):
     assert {Kind.UNTOLD} == kinds(story.history())
 
 
+def test_calls_before_the_run_were_told_to_others(story: Story):
+    """What is in the log from before the run is not looked for in its answers."""
+    story.rows = [row for row in story.rows if not (isinstance(row, Pressed) and row.key == "first")]
+    run, *rows = story.history()
+
+    assert set() == kinds([Run(**{**_fields(run), "after_seq": 3}), *rows])
+
+
 def test_same_key_same_answer(story: Story):
     """A repeated press may be answered twice, and with the same words."""
     story.told(60, "C001", key="first", called_at=20)
