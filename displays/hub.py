@@ -208,9 +208,9 @@ class Hub:
         Close every connection with *code* and refuse new ones; done in about GOODBYE_S, whatever the other sides do.
         """
         self.is_closing = True
-        for audience in list(self._audiences.values()):
-            for screen in list(audience.screens):
-                screen.close(code)
+        for screen in self.screens():
+            screen.close(code)
+        for audience in self._audiences.values():
             for callback in audience.listeners:
                 self._loop.call_soon(callback, None)
         try:
@@ -232,12 +232,7 @@ class Hub:
 
     def close_identity(self, identity: str) -> int:
         """Close the connections of a revoked device or session; returns how many."""
-        revoked = [
-            screen
-            for audience in self._audiences.values()
-            for screen in audience.screens
-            if screen.identity.id == identity
-        ]
+        revoked = [screen for screen in self.screens() if screen.identity.id == identity]
         for screen in revoked:
             screen.close(Close.NOT_ALLOWED)
         return len(revoked)
@@ -247,9 +242,9 @@ class Hub:
         """Since when what the screens show may be old, because the store cannot be read."""
         return self._source.stale_since_ms
 
-    def identities(self) -> set[str]:
-        """The ids of everybody who looks now."""
-        return {screen.identity.id for audience in self._audiences.values() for screen in audience.screens}
+    def screens(self) -> list[Screen]:
+        """Everybody who is connected now."""
+        return [screen for audience in self._audiences.values() for screen in audience.screens]
 
     # ── halls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
