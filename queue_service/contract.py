@@ -22,7 +22,6 @@ import inspect
 import json
 import re
 import unicodedata
-import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -30,7 +29,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import msgpack
 import msgspec
-from aiohttp import ClientError, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Meta, Struct
 from msgspec import inspect as shapes
@@ -70,7 +69,7 @@ PROBLEM: Final = "application/problem+json"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 MOST_BODY_BYTES: Final = 64 * 1024
-"""No request of ours needs more; give it to `web.Application(client_max_size=…)` too, which stops a bomb early."""
+"""No request of ours needs more; give it to `web.Application(client_max_size=…)` too, which stops reading early."""
 MOST_DEPTH: Final = 32
 
 IDENTITY: Final = web.RequestKey("identity", Identity)
@@ -274,15 +273,13 @@ class _Reader:
 
     async def read(self, request: web.Request) -> Struct:
         content_type = request.headers.get(hdrs.CONTENT_TYPE)
-        form = JSON if content_type is None else _body_form(content_type)
-        if form is None:
-            raise UnsupportedType(f"Send {JSON} or {MSGPACK}.")
-        if not request.body_exists:
-            body = b""
-        elif content_type is None:
-            raise UnsupportedType(f"Say what you send: {JSON} or {MSGPACK}.")
-        else:
+        form = _body_form(content_type) if content_type is not None else None
+        if form is not None:
             body = await _bytes_of(request)
+        elif request.body_exists or content_type not in _NO_TYPE:
+            raise UnsupportedType(f"Send {JSON} or {MSGPACK}.")
+        else:
+            body = b""
         if not body:
             if self.is_needed:
                 raise Malformed("This operation needs a body.")
@@ -303,6 +300,9 @@ class _Reader:
 
 
 async def _bytes_of(request: web.Request) -> bytes:
+    if hdrs.CONTENT_ENCODING in request.headers:
+        # Our bodies are small: a packed one is a mistake or a bomb.  With `guard.RUNNER_OPTIONS` aiohttp leaves it packed.
+        raise UnsupportedType("Send the body as it is, without Content-Encoding.")
     length = request.content_length
     if length is not None and length > MOST_BODY_BYTES:
         raise TooLarge(f"A body has at most {MOST_BODY_BYTES} bytes.")
@@ -310,8 +310,7 @@ async def _bytes_of(request: web.Request) -> bytes:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"A body has at most {MOST_BODY_BYTES} bytes.") from None
-    except (web.RequestPayloadError, HttpProcessingError, ClientError, ValueError, EOFError, zlib.error):
-        # aiohttp unpacks Content-Encoding while reading: a broken gzip body surfaces here.
+    except (web.RequestPayloadError, HttpProcessingError):
         raise Malformed("The body is cut off or broken.") from None
     if len(body) > MOST_BODY_BYTES:
         raise TooLarge(f"A body has at most {MOST_BODY_BYTES} bytes.")
@@ -429,6 +428,7 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 OPERATIONS: Final = web.AppKey("operations", tuple[Operation, ...])
+_NO_TYPE = frozenset({None, "application/octet-stream"})  # what clients say of a body that is not there
 _MARK = "__operation__"
 _CHANGING = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})
 
