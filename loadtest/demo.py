@@ -278,21 +278,22 @@ def seats(centre: Mapping[str, Any], officers: tuple[Staff, ...], leave_free: in
     """
     Who of *officers* sits where.
 
-    Of the counters whose first own service is the same, the last *leave_free* stay free where there are more than
-    that.  Officers sit at their usual counter; those without one fill the others, and the first of them is left for
-    the newcomer to sign in as.
+    The first officer is the newcomer's sign-in, and stays at home.  Of the counters whose first own service is the
+    same, the first *leave_free* stay free where there are more than that.  Officers sit at their usual counter; those
+    without one fill the others.
     """
     by_service: dict[str, list[str]] = {}
     for counter in centre["counters"]:
         own = [row["service"] for row in counter["serves"] if row["level"] == 1] or [""]
         by_service.setdefault(own[0], []).append(counter["id"])
-    taken = [id for ids in by_service.values() for id in (ids[:-leave_free] if len(ids) > leave_free > 0 else ids)]
-    usual = {officer.counter: officer for officer in officers if officer.counter is not None}
-    others = [officer for officer in officers if officer.counter is None][1:]
+    ours = officers[1:]
+    usual = {officer.counter: officer for officer in ours if officer.counter is not None}
+    others = [officer for officer in ours if officer.counter is None]
     seating = {}
-    for counter in taken:
-        if counter in usual:
-            seating[counter] = usual[counter]
-        elif others:
-            seating[counter] = others.pop(0)
+    for counters in by_service.values():
+        for counter in counters[leave_free:] if len(counters) > leave_free else counters:
+            if counter in usual:
+                seating[counter] = usual[counter]
+            elif others:
+                seating[counter] = others.pop(0)
     return seating

@@ -134,6 +134,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     park_share: float | None = None
     transfer_share: float | None = None
     priority_share: float | None = None
+    flood_tickets: int = 150
+    """
+    Tickets of a flood; the service hands out no more than one a second at a kiosk, so visitors are sent on and on.
+    """
     most_presses: int = 200_000
     """The plan ends there, whatever the seconds say."""
 
@@ -262,9 +266,9 @@ def _profile_arrivals(scenario: Scenario, profile: DayProfile, hall: Hall) -> di
 
 
 def _flood_arrivals(scenario: Scenario, profile: DayProfile, hall: Hall) -> dict[str, tuple[Planned, ...]]:
-    """Tickets without a time, spread evenly over the services so that no department runs out of numbers early."""
+    """Tickets without a time, spread evenly over the services."""
     kiosks = hall.kiosks[: scenario.kiosks]
-    each = scenario.most_presses // 4 // len(kiosks)
+    each = scenario.flood_tickets // len(kiosks)
     planned = {}
     for kiosk in kiosks:
         rng = _generator(scenario, f"kiosk {kiosk}")
@@ -283,7 +287,7 @@ def _rounds(scenario: Scenario, profile: DayProfile, hall: Hall, seat: Seat) -> 
     """Visitor after visitor at one counter, each as long as the profile says, until the run is over."""
     rng = _generator(scenario, f"counter {seat.counter}")
     flood = scenario.pace == "flood"
-    most = scenario.most_presses * 3 // 4 // max(1, len(hall.seats[: scenario.counters]))
+    most = scenario.most_presses // max(1, len(hall.seats[: scenario.counters]))
     end_s = scenario.seconds * scenario.speed
     at_s = rng.uniform(0, profile.walk.mean_s)
     count = visits = 0

@@ -57,6 +57,9 @@ CAUSES: Mapping[str, tuple[type[Command], ...]] = {
 }
 """Event -> the presses that may have caused it; what they make of a ticket is in TRANSITIONS."""
 
+JOIN_LINE = frozenset({"TicketIssued", "TicketTransferred", "TicketRevived"})
+LEAVE_LINE = frozenset({"TicketCalled", "TicketCancelled", "TicketExpired", "StepUndone"})
+
 CLOCK_SLACK_MS = 5.0
 """Two clocks of one machine are compared: milliseconds are cut off on one side and calls take time on the other."""
 
@@ -388,16 +391,17 @@ def _nobody(history: History) -> Iterator[Fault]:
 
 
 def _stays(facts: Iterable[Fact]) -> dict[str, list[tuple[int, float, str]]]:
-    """Service -> (since, until, number) of every first wait in its line; until is infinite for those who wait still."""
+    """Service -> (since, until, number) of every wait in its line; until is infinite for those who wait still."""
     since: dict[str, tuple[str, int, str]] = {}
     stays: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
     for fact in facts:
         event = fact.event
-        if event["type"] == "TicketIssued":
-            since[event["ticket"]] = (event["service"], event["at_ms"], event["number"])
-        elif event["type"] in ("TicketCalled", "TicketCancelled", "TicketExpired") and event["ticket"] in since:
-            service, from_ms, number = since.pop(event["ticket"])
+        ticket = event.get("ticket")
+        if ticket in since and event["type"] in LEAVE_LINE:
+            service, from_ms, number = since.pop(ticket)
             stays[service].append((from_ms, event["at_ms"], number))
+        if event["type"] in JOIN_LINE or (event["type"] == "StepUndone" and event["now"] == State.WAITING):
+            since[event["ticket"]] = (event["service"], event["at_ms"], event["number"])
     for service, from_ms, number in since.values():
         stays[service].append((from_ms, float("inf"), number))
     return stays

@@ -146,9 +146,10 @@ def test_presses_of_a_counter_are_in_order(profile: DayProfile, hall: Hall):
 
 def test_flood_is_bounded(profile: DayProfile, hall: Hall):
     """A flood has no instants and ends by its number of presses."""
-    plan = make_plan(a_scenario(pace="flood", most_presses=4000), profile, hall)
+    plan = make_plan(a_scenario(pace="flood", most_presses=4000, flood_tickets=40), profile, hall)
 
-    assert plan.count() == pytest.approx(4000, rel=0.1)
+    assert plan.count() == pytest.approx(4040, rel=0.1)
+    assert 40 == sum(map(len, plan.arrivals.values()))
     assert {0} == {press.at_ns for lane in plan.arrivals.values() for press in lane}
 
 
