@@ -25,6 +25,8 @@ MEAN_WEIGHT: Final = 8
 MEAN_MEMORY: Final = 60
 """After that many services each further one moves the mean by 1/60."""
 MEAN_OF_UNKNOWN_SERVICE_MS: Final = 600_000
+APPOINTMENT_LEAD_MS: Final = 300_000
+APPOINTMENT_GRACE_MS: Final = 900_000
 
 
 Reply = dict[str, Any]
@@ -93,6 +95,8 @@ def centre_pieces(centre: Centre) -> dict[str, bytes]:
             "undo_ms": policy.undo_s * 1000,
             "auto_ready": policy.auto_ready,
             "transfer_age_cap_ms": policy.transfer_age_cap_s * 1000,
+            "appointment_lead_ms": APPOINTMENT_LEAD_MS,
+            "appointment_grace_ms": APPOINTMENT_GRACE_MS,
             "mean_weight": MEAN_WEIGHT,
             "mean_memory": MEAN_MEMORY,
             "mean_default_ms": MEAN_OF_UNKNOWN_SERVICE_MS,

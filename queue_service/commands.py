@@ -52,6 +52,7 @@ class IssueTicket(Command, frozen=True, kw_only=True, omit_defaults=True):
 
     service: str
     cls: str = msgspec.field(name="class")
+    appointment_ms: int | None = None
     ground: str | None = None
     language: str = "vi"
     procedure: str | None = None
@@ -100,7 +101,14 @@ class Close(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CallNext(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
-    """Invite whoever is due (lua/26_select.lua)."""
+    """
+    Invite whoever is due (lua/26_select.lua).
+
+    Args:
+        yields: leave the ticket to a counter that asked in vain, is named on the slip and would call it, too.
+    """
+
+    yields: bool = False
 
 
 class CallChosen(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
@@ -142,6 +150,8 @@ class Transfer(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """Send the visitor on to *service*, or to the counter *to_counter*, keeping number and age."""
 
     service: str | None = None
+    served: bool = False
+    """The service here was completed."""
     to_counter: str | None = None
     note: str | None = None
 

@@ -40,10 +40,21 @@ local function issue_ticket(hall)
     return refuse('NUMBERS_EXHAUSTED', 'all numbers of ' .. service.department.letter .. ' are given out for today')
   end
 
+  -- An appointment counts from five minutes before its time; whoever is more than a quarter of an hour late is a walk-in.
+  local class, virtual_ms = wish.class, hall.now
+  if wish.appointment_ms then
+    local policy = policy_of(hall)
+    if hall.now > wish.appointment_ms + policy.appointment_grace_ms then
+      class = policy.classes[1]
+    else
+      virtual_ms = math.max(hall.now, wish.appointment_ms - policy.appointment_lead_ms)
+    end
+  end
+
   hall.orders = hall.orders + 1
   local ticket = {
-    id = hall.new_ticket, number = number, department = service.department.id, service = wish.service, class = wish.class, ground = wish.ground,
-    language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = hall.now,
+    id = hall.new_ticket, number = number, department = service.department.id, service = wish.service, class = class, ground = wish.ground,
+    language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = virtual_ms,
     order = string.format('%08d', hall.orders), printed = false,
   }
   redis.call('HSET', hall.sequences_key, service.department.id, n)

@@ -1,15 +1,32 @@
 -- call_next: invite whoever is due at this counter (26_select.lua).  When nobody waits, the counter is ready and the next suitable visitor is
 -- called for it (27_moves.lua, offer).
--- ARGS   counter
+-- With yields, a ticket is left to another counter that asked in vain, is named on its slip and would call this very ticket.
+-- ARGS   counter, yields?
 -- REPLY  ticket or nothing, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_BUSY COUNTER_PAUSED COUNTER_CLOSED     COST O(lines * classes * log n)
+
+-- Is there a counter that asked in vain, is named on the slip and would pick the same ticket?
+local function is_left_to_another(hall, ticket, service_id, own_id)
+  local service = piece(hall, 'service:' .. service_id)
+  for _, entry in ipairs(service.counters) do
+    if entry.id ~= own_id and is_named(service, ticket, entry.id) then
+      local other = read_counter(hall, entry.id)
+      if other.state == 'open' and not other.ticket then
+        local head = pick(hall, other, piece(hall, 'counter:' .. entry.id))
+        if head and head.id == ticket.id then return true end
+      end
+    end
+  end
+  return false
+end
 
 local function call_next(hall)
   local counter, config, no = own_counter(hall)
   no = no or may_call(counter, config)
   if no then return no end
   local head, why = pick(hall, counter, config)
-  if not head then
+  local ticket = head and read_ticket(hall, head.id)
+  if not head or (hall.wish.yields and why.rule ~= 'own' and is_left_to_another(hall, ticket, head.service, counter.id)) then
     -- A draining counter is not offered anybody.
     if counter.state == 'open' and not counter.ready then
       counter.ready = true
@@ -17,7 +34,6 @@ local function call_next(hall)
     end
     return { counter = show_counter(counter, config) }
   end
-  local ticket = read_ticket(hall, head.id)
   invite(hall, ticket, counter, 'call-next', why)
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

@@ -26,7 +26,8 @@ local function transfer(hall)
   if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. service_id .. ' today') end
 
   local from_department, from_service = ticket.department, ticket.service
-  dismiss(hall, ticket, counter, 'waiting', 'transfer')
+  local learned = wish.served and learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms) or nil
+  dismiss(hall, ticket, counter, 'waiting', 'transfer', learned)
   ticket.department, ticket.service, ticket.note = service.department.id, service_id, wish.note
   ticket.virtual_ms = math.max(ticket.issued_at_ms, hall.now - policy_of(hall).transfer_age_cap_ms)
   write_counter(hall, counter)
