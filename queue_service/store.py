@@ -247,6 +247,12 @@ class TicketStore:
         )
         return _text_map(day), _record_map(counters), _record_map(tickets), [member.decode() for member in waiting]
 
+    async def read_counters(self, centre: str) -> tuple[Day, Records]:
+        """The day and the counters that were ever opened, by id, in one step."""
+        keys = centre_keys(centre)
+        day, counters = await self._read_together([("HGETALL", keys.day), ("HGETALL", keys.counters)])
+        return _text_map(day), _record_map(counters)
+
     async def read_desk(self, centre: Centre, counter: str) -> tuple[Day, dict[str, Any], list[Head]]:
         """
         What the officer at *counter* looks at, read in one step.
