@@ -144,6 +144,13 @@ class TicketStore:
             raise from_code(reply["refused"], reply["detail"])
         return reply
 
+    async def is_answered(self, centre: str, press_id: str) -> bool:
+        """Whether *press_id* was carried out on this business day or the one before: a repeat gets that answer."""
+        keys = centre_keys(centre)
+        return any(
+            await self._read_together([("HEXISTS", keys.answers, press_id), ("HEXISTS", keys.answers_before, press_id)])
+        )
+
     async def _fcall(self, *call: Any) -> bytes:
         try:
             return cast(bytes, await self._channel.call(*call))
