@@ -74,7 +74,7 @@ function packedAssets(): Plugin {
 
 export default defineConfig({
   root: at("."),
-  publicDir: false,
+  publicDir: at("queue_service/web/public"),
   plugins: [svelte(), textsOfOnePage(), flatPages(), packedAssets()],
   resolve: { alias: { "@shared": at("queue_service/web/shared"), "@texts": at("queue_service/texts") } },
   build: {
