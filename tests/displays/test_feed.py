@@ -23,7 +23,7 @@ from displays.feed import Feed, open_client
 from displays.hub import Hub
 from displays_world import Writer, running, until
 from queue_service.clock import SystemClock
-from queue_service.embedded import die_with_parent
+from queue_service.embedded import die_with_parent, find_binary
 
 
 class Server:
