@@ -1,4 +1,4 @@
-"""The fold in the browser (`web/shared/board.ts`) and the fold of the service (`displays/board.py`) show the same board."""
+"""The fold in the browser (`shared/board.ts`) and the fold of the service (`displays/board.py`) show the same board."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ EVENTS = 60
 
 RUN = """
 const ts = require(process.argv[1]), fs = require("fs");
-const source = ts.transpileModule(fs.readFileSync(process.argv[2], "utf8"), { compilerOptions: { module: "CommonJS", target: "ES2022" } });
+const compilerOptions = { module: "CommonJS", target: "ES2022" };
+const source = ts.transpileModule(fs.readFileSync(process.argv[2], "utf8"), { compilerOptions });
 const page = {};
 new Function("exports", source.outputText)(page);
 const books = JSON.parse(fs.readFileSync(0, "utf8"));

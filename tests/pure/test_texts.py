@@ -1,4 +1,4 @@
-"""The catalogues of texts: every language says everything, with the same placeholders; nothing missing, nothing over."""
+"""The catalogues of texts: every language says everything, with the same placeholders; nothing missing or left over."""
 
 from __future__ import annotations
 
