@@ -152,12 +152,12 @@ export interface ShownCall {
   spoken: number;
 }
 
-/** What people call a department: the matter it settles, where it settles just one; else its own name without what stands in brackets. */
+/** What people call a department: the matter it settles, where it settles just one, else its own name; without what stands in brackets. */
 export function matterOf(centre: Centre, department: Department): Named {
   const services = centre.services.filter((service) => service.department === department.id);
-  if (services.length === 1 && services[0]) return services[0];
-  const plain = (name: string) => name.replace(/\s*\(.*\)\s*$/, "");
-  return { id: department.id, name: plain(department.name), name_en: department.name_en ? plain(department.name_en) : null };
+  const { id, name, name_en } = services.length === 1 && services[0] ? services[0] : department;
+  const plain = (text: string) => text.replace(/\s*\(.*\)\s*$/, "");
+  return { id, name: plain(name), name_en: name_en ? plain(name_en) : null };
 }
 
 export type Frame<View, Event> =
