@@ -22,18 +22,9 @@ COUNTERS = ("q01", "q02", "q03")
 NO_CALL = dict.fromkeys(board.CALL_FIELDS)
 
 # What is pressed, and how often.
-PRESSES = {"issue": 3, "counter": 6, "chosen": 1, "resume": 1, "move": 1, "close": 1, "ticket": 1, "rare": 1}
-AT_COUNTER = {
-    "CallNext": 3,
-    "Start": 1,
-    "Complete": 2,
-    "Recall": 1,
-    "MarkNoShow": 1,
-    "Park": 1,
-    "Undo": 2,
-    "Pause": 1,
-    "Open": 2,
-}
+PRESSES = {"issue": 6, "counter": 20, "chosen": 2, "resume": 2, "move": 3, "close": 1, "ticket": 2, "rare": 1}
+AT_COUNTER = {"CallNext": 4, "Start": 1, "Complete": 2, "Recall": 1, "MarkNoShow": 2, "Park": 2, "Undo": 2}
+AT_COUNTER |= {"Pause": 1, "Open": 4}
 AT_TICKET = {"Cancel": 1, "Revive": 1, "MarkLate": 1, "MarkPrinted": 1, "Expire": 1}
 
 
