@@ -111,9 +111,12 @@ class _Bell:
         self._confirmed: set[str] = set()
         self._connection: AbstractConnection | None = None
         self._is_pinged = False
+        self._is_closing = False
         self._task = asyncio.create_task(self.run(), name="displays bell")
 
     async def close(self) -> None:
+        """End the connection."""
+        self._is_closing = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -145,7 +148,7 @@ class _Bell:
     async def run(self) -> None:
         """Connect, subscribe, hear; and again when the connection breaks."""
         backoff = _Backoff()
-        while True:
+        while not self._is_closing:  # the client may swallow a cancellation that meets a reply
             connection = self._make()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
@@ -227,6 +230,7 @@ class Feed:
         self._follower: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._stale_since_ms: int | None = None
+        self._is_stopping = False
 
     # ── what the hub calls ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,6 +241,7 @@ class Feed:
 
     async def stop(self) -> None:
         """End all tasks and connections."""
+        self._is_stopping = True
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, *self._leaving, return_exceptions=True)
@@ -346,7 +351,7 @@ class Feed:
         again.
         """
         backoff = _Backoff()
-        while True:
+        while not self._is_stopping:  # the client may swallow a cancellation that meets a reply
             try:
                 async with asyncio.timeout(LOOK_S * random.uniform(0.9, 1.1)):
                     await self._suspects_signal.wait()

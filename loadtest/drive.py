@@ -170,6 +170,7 @@ class _Drive:
             self.base, self.scenario.centre, token=device.token, session=self.session, on_attempt=self._note
         )
         if self.scenario.pace == "flood":
+            await self._until(0)
             for planned in arrivals:
                 if self._is_over():
                     return

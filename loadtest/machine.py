@@ -44,11 +44,12 @@ def used(service_pid: int | None) -> Used:
 
 
 def describe(service_pid: int | None) -> dict[str, str]:
-    """The machine in a few words: processor, cores, Python, store."""
+    """The machine in a few words: processor, cores and how busy they were already, Python, store."""
     line = {
         "cpu": _processor(),
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
+        "load before the run": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}",
     }
     for pid in _tree(service_pid) if service_pid is not None else ():

@@ -266,14 +266,22 @@ def _profile_arrivals(scenario: Scenario, profile: DayProfile, hall: Hall) -> di
 
 
 def _flood_arrivals(scenario: Scenario, profile: DayProfile, hall: Hall) -> dict[str, tuple[Planned, ...]]:
-    """Tickets without a time, spread evenly over the services."""
+    """Tickets without a time, spread evenly over the counters."""
     kiosks = hall.kiosks[: scenario.kiosks]
     each = scenario.flood_tickets // len(kiosks)
     planned = {}
     for kiosk in kiosks:
         rng = _generator(scenario, f"kiosk {kiosk}")
-        planned[kiosk] = tuple(_issue(scenario, profile, rng.choice(hall.services), 0, rng) for _ in range(each))
+        planned[kiosk] = tuple(
+            _issue(scenario, profile, _where_somebody_sits(scenario, hall, rng), 0, rng) for _ in range(each)
+        )
     return planned
+
+
+def _where_somebody_sits(scenario: Scenario, hall: Hall, rng: random.Random) -> str:
+    """A service by the number of counters that call it first."""
+    seat = rng.choice(hall.seats[: scenario.counters])
+    return rng.choice(seat.own or hall.services)
 
 
 def _issue(scenario: Scenario, profile: DayProfile, service: str, at_ns: int, rng: random.Random) -> Planned:
@@ -333,8 +341,8 @@ def _steps(
     steps.append((walk_s, "start", {}))
     if fate < park:
         steps.append((end_s, "park", {"reason": "papers"}))
-    elif fate < transfer and len(hall.services) > 1:
-        steps.append((end_s, "transfer", {"service": rng.choice([s for s in hall.services if s != service])}))
+    elif fate < transfer:
+        steps.append((end_s, "transfer", {"service": _where_somebody_sits(scenario, hall, rng)}))
     else:
         steps.append((end_s, "complete", {}))
     return steps, end_s + profile.wrap_up.draw(rng)

@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from loadtest.access import Refused
 from loadtest.plan import SECOND, ScreenPlan
 from loadtest.record import Frame, Joined, Left
 
@@ -73,11 +74,17 @@ class Hall:
         Connect every screen that is there from the beginning.
 
         Raises:
-            TimeoutError: not all of them were let in.
+            Refused: not all of them were let in.
         """
         self._tasks = [asyncio.create_task(screen.follow()) for screen in self._screens]
-        early = [screen.is_joined.wait() for screen in self._screens if screen.plan.joins_ns == 0]
-        await asyncio.wait_for(asyncio.gather(*early), timeout_s)
+        early = [screen for screen in self._screens if screen.plan.joins_ns == 0]
+        try:
+            await asyncio.wait_for(asyncio.gather(*(screen.is_joined.wait() for screen in early)), timeout_s)
+        except TimeoutError:
+            late = [screen for screen in early if not screen.is_joined.is_set()]
+            raise Refused(
+                f"{len(late)} of {len(early)} screens were not let in within {timeout_s:g} s ({late[0].trouble})"
+            ) from None
 
     async def settle(self, seq: int, timeout_s: float = 15.0) -> None:
         """
@@ -108,6 +115,7 @@ class _Screen:
         self.plan = plan
         self.seq = -1
         self.is_joined = asyncio.Event()
+        self.trouble = "no answer"
         self._moved = asyncio.Event()
         self.notes: list[tuple[int, int, int, int] | Joined | Left] = []
         self._epoch: str | None = None
@@ -128,7 +136,8 @@ class _Screen:
                 async with aiohttp.ClientSession() as session:
                     await self._watch(session, cut)
                 pause_s = FIRST_PAUSE_S
-            except (aiohttp.ClientError, TimeoutError, OSError):
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                self.trouble = f"{type(error).__name__}: {error}"
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             finally:
                 cut.cancel()
@@ -151,6 +160,7 @@ class _Screen:
             if cut.done() and is_planned and cut.result():
                 self._epoch = None
             code = CUT_CODE if is_planned else socket.close_code or CUT_CODE
+            self.trouble = f"close code {code}"
             self.notes.append(
                 Left(screen=self.plan.name, link=self._link, at_ns=time.monotonic_ns(), code=code, planned=is_planned)
             )

@@ -8,13 +8,14 @@ them share one store and one port, and none keeps a state that another needs.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -39,7 +40,7 @@ from queue_service.contract import IDENTITY, openapi, register
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import NotFound, QueueError
-from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard
+from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
 from queue_service.http_api.counters import Counters
 from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
@@ -56,6 +57,9 @@ from queue_service.sweeper import Sweeper
 STORE_TIMEOUT_S: Final = 2.0
 OLDEST_REDIS: Final = (7, 0)
 EXAMPLES: Final = Path(__file__).parent / "examples"
+ASK_AGAIN_S: Final = 2.0
+"""With the two seconds that an answer about a token is believed: a revoked screen is dark within five."""
+FORGET_LOOKER_S: Final = 60.0
 BOARD_READERS: Final = frozenset({"board", "kiosk", *READERS})
 
 _log = structlog.get_logger(__name__)
@@ -79,7 +83,7 @@ def connect(url: str) -> Redis:
         timeout=1,
         health_check_interval=0,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which closes the pool with the client
 
 
 async def check_server(client: Redis) -> dict[str, str]:
@@ -117,16 +121,60 @@ async def check_server(client: Redis) -> dict[str, str]:
     return {"store": f"{'valkey' if 'valkey_version' in info else 'redis'} {version}", "durability": durability}
 
 
+async def prepare(store: TicketStore) -> None:
+    """
+    Load the Function library.
+
+    Raises:
+        StoreUnusable: the store takes no Functions, or none from us.
+    """
+    try:
+        await store.prepare()
+    except (QueueError, RedisError, OSError) as trouble:
+        raise StoreUnusable(
+            f"The store does not take our Functions ({trouble}). "
+            "Check that it is no replica and that our user may load them."
+        ) from trouble
+
+
 class Boards(Door):
-    """The boards' door, with the streams that the HTTP door hands on."""
+    """The boards' door, with the streams that the HTTP door hands on, and an eye on who may still look."""
+
+    def __post_init__(self) -> None:
+        self._welcomed: dict[str, tuple[web.Request, float]] = {}  # by credential: a request that brought it, and when
 
     async def staff_stream(self, request: web.Request, centre: str, identity: Identity) -> web.StreamResponse:
         """The staff form of the feed, over the same protocol."""
 
         async def viewer() -> Viewer:
-            return Viewer(id=identity.name, name=identity.display_name or identity.name)
+            return self.viewer(request, identity.display_name or identity.name)
 
         return await self.stream(request, STAFF, centre, "staff", viewer)
+
+    def viewer(self, request: web.Request, name: str, board: Any = None) -> Viewer:
+        """Whoever looks, known by the credential of *request*: that is what a revocation takes away."""
+        token, _ = credential(request)
+        id = hashlib.sha256((token or "").encode("utf-8", "surrogateescape")).hexdigest()
+        self._welcomed[id] = request, time.monotonic()
+        return Viewer(id=id, name=name, board=board)
+
+    async def part_with_revoked(self, is_welcome: Callable[[web.Request], Awaitable[bool]]) -> None:
+        """Ask every two seconds about each credential that a stream was opened with, and end what it opened."""
+        while True:
+            await asyncio.sleep(ASK_AGAIN_S)
+            looking = {screen.identity.id for screen in self.hub.screens()}
+            for id, (request, welcomed_at) in list(self._welcomed.items()):
+                if id not in looking:
+                    if time.monotonic() - welcomed_at > FORGET_LOOKER_S:
+                        del self._welcomed[id]
+                    continue
+                try:
+                    if not await is_welcome(request):
+                        self.hub.close_identity(id)
+                except QueueError:  # without the store nobody is turned away
+                    break
+                except Exception:  # noqa: BLE001 - the next round asks again
+                    _log.exception("asking about an open stream failed")
 
 
 class Service:
@@ -148,27 +196,36 @@ class Service:
         self._embedded = None if settings.redis_url else EmbeddedServer(settings.data_dir)
         self.store_words: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_stopping = False
+        self._phase = "starting"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Service]:
-        """Everything started; stopped on leaving."""
-        url = self.settings.redis_url or await self._started_embedded()
-        try:
+        """Everything started; stopped on leaving, in the other order, however far the start came."""
+        async with AsyncExitStack() as stack:
+            url = self.settings.redis_url or await self._started_embedded(stack)
             client = connect(url)
+            stack.push_async_callback(client.aclose)
             self.store_words = await check_server(client)
             channel = Channel(client.connection_pool.make_connection, timeout_s=STORE_TIMEOUT_S)
+            stack.push_async_callback(channel.close)
             self._dispatch = Dispatch(TicketStore(channel, client), self.clock)
-            self._client = client
-            await self._dispatch.store.prepare()
+            await prepare(self._dispatch.store)
             centres, catalogues = await self._centres()
             self._identities = Identities(client)
-            feed = display_feed.Feed(display_feed.open_client(url), self.clock)
-            hub = Hub(feed, self.clock)
+            stack.callback(self._identities.close)
+            hub = Hub(display_feed.Feed(display_feed.open_client(url), self.clock), self.clock)
+            stack.push_async_callback(hub.stop)
             await hub.start()
             runner = web.AppRunner(self._application(hub, catalogues), **RUNNER_OPTIONS, shutdown_timeout=3)
+            stack.push_async_callback(runner.cleanup)
             await runner.setup()
-            site = web.TCPSite(runner, self.settings.host, self.settings.port, reuse_port=True, **SITE_OPTIONS)
+            site = web.TCPSite(
+                runner,
+                self.settings.host,
+                self.settings.port,
+                reuse_port=not self._with_demo,  # workers share a port; two demos on one port would be a riddle
+                **SITE_OPTIONS,
+            )
             await site.start()
             self.base = self._address(runner)
             if self._with_demo:
@@ -177,30 +234,26 @@ class Service:
                 self.demo = await demo_identities.prepare(
                     self._identities, centres, data_dir, self.base, self.clock.now_ms()
                 )
+            stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(Sweeper(self._dispatch).run()),
+                asyncio.create_task(self._boards.part_with_revoked(self._guard.is_still_welcome)),
                 asyncio.create_task(_watch_loop()),
             ]
             if self._embedded is not None:
                 self._tasks.append(asyncio.create_task(self._keep_embedded(self._embedded)))
-            try:
-                yield self
-            finally:
-                self._is_stopping = True
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
-                await runner.cleanup()
-                await hub.stop()
-                self._identities.close()
-                await channel.close()
-                await client.aclose()
-        finally:
-            if self._embedded is not None:
-                await self._embedded.stop()
+            self._phase = "ready"
+            yield self
 
-    async def _started_embedded(self) -> str:
+    async def _end_tasks(self) -> None:
+        self._phase = "stopping"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _started_embedded(self, stack: AsyncExitStack) -> str:
         assert self._embedded is not None
+        stack.push_async_callback(self._embedded.stop)
         return await self._embedded.start()
 
     async def _keep_embedded(self, server: EmbeddedServer) -> None:
@@ -233,10 +286,10 @@ class Service:
         return centres, catalogues
 
     def _application(self, hub: Hub, catalogues: Mapping[str, Catalogue]) -> web.Application:
-        guard = Guard(self._identities, self.clock, public_url=self.settings.public_url, observe=_observe)
+        self._guard = guard = Guard(self._identities, self.clock, public_url=self.settings.public_url, observe=_observe)
         app = web.Application(client_max_size=64 * 1024)
         guard.install(app)
-        boards = Boards(hub, self._authorize, self.clock, origin_allowed=lambda _: True)
+        self._boards = boards = Boards(hub, self._authorize, self.clock, origin_allowed=lambda _: True)
         register(
             app,
             Sessions(self._identities, self.clock, is_secure=guard.is_secure),
@@ -278,14 +331,14 @@ class Service:
         configured = (await self._dispatch.centre(centre)).board(board)
         identity = request.get(IDENTITY, NOBODY)
         require(identity, BOARD_READERS, centre)
-        return Viewer(id=identity.name, name=identity.display_name or board, board=msgspec.to_builtins(configured))
+        return self._boards.viewer(request, identity.display_name or board, msgspec.to_builtins(configured))
 
     async def _ready(self) -> dict[str, str]:
         parts = dict(self.store_words)
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._dispatch.store.centre_ids()
-            parts["status"] = "stopping" if self._is_stopping else "ready"
+            parts["status"] = self._phase
         except (QueueError, TimeoutError):
             parts["status"] = "the store does not answer"
         return parts

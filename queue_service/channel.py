@@ -161,6 +161,8 @@ class _Line:
         self._sweep_handle = self._loop.call_later(SWEEP_S, self._sweep)
 
     def send(self, packed: bytes, replies: int) -> asyncio.Future[list[Reply]]:
+        if self.is_closed:  # between the opening of the line and the waking of who waited for it
+            raise LostConnection("the store closed the connection")
         if len(self._sent) + len(self._batch) >= self._in_flight:
             raise Full("too much is in flight")
         if not self._out:
@@ -190,7 +192,7 @@ class _Line:
         try:
             while data := await self._reader.read(READ_BYTES):
                 parser.feed(data)
-                while (reply := parser.gets()) is not False:
+                while not self.is_closed and (reply := parser.gets()) is not False:
                     replies.append(reply)
                     if len(replies) == self._sent[0][1]:
                         self._answer(self._sent.popleft()[0], replies)

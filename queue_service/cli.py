@@ -220,7 +220,7 @@ async def _with_store(work: Any) -> None:
     try:
         await app.check_server(client)
         dispatch = Dispatch(TicketStore(channel, client), SystemClock())
-        await dispatch.store.prepare()
+        await app.prepare(dispatch.store)
         await work(identities, dispatch)
     finally:
         identities.close()
@@ -268,7 +268,8 @@ def _go(work: Coroutine[Any, Any, None]) -> None:
     except FaultyCentre as faulty:
         _fail(f"A centre file is faulty:\n{faulty}", 1)
     except OSError as trouble:
-        _fail(f"{trouble.strerror or trouble}.", 5)
+        named = f"{trouble.filename}: " if trouble.filename else ""
+        _fail(f"{named}{trouble.strerror or trouble}.", 5)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:

@@ -56,13 +56,19 @@ class Dispatch:
             UnknownCentre: no such centre.
         """
         centre = self._centres.get(id)
-        return centre if centre is not None else await self._read_again(id)
+        return centre if centre is not None else await self.read_again(id)
 
     def known(self, id: str) -> Centre:
         """The configuration last read; for those who have awaited ``centre`` before."""
         return self._centres[id]
 
-    async def _read_again(self, id: str) -> Centre:
+    async def read_again(self, id: str) -> Centre:
+        """
+        The configuration as another process has put it in force.
+
+        Raises:
+            UnknownCentre: no such centre.
+        """
         centre = self._centres[id] = await self.store.read_centre(id)
         return centre
 
@@ -129,11 +135,15 @@ class Dispatch:
             new_ticket=new_ticket_id() if isinstance(command, IssueTicket) else "",
         )
         if isinstance(command, IssueTicket) and not over:
-            check_hours(centre, now_ms)
+            try:
+                check_hours(centre, now_ms)
+            except IssuingClosed:
+                if not await self.store.is_answered(centre_id, press.press_id):
+                    raise
         try:
             return await self.store.carry_out(centre_id, command, press, centre.version)
         except StaleCentre:
-            centre = await self._read_again(centre_id)
+            centre = await self.read_again(centre_id)
             return await self.store.carry_out(centre_id, command, press, centre.version)
 
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:

@@ -577,14 +577,19 @@ class Identities:
 
     async def authenticate(self, token: str, now_ms: int) -> Identity:
         """Who sends *token*, be it a session's or a device's; NOBODY if we know no such token."""
-        trusted = self._trusted.get(token)
-        if trusted is not None and self._monotonic() < trusted[0]:
-            return trusted[1]
+        trusted = self.trusted(token)
+        if trusted is not None:
+            return trusted
         asking = self._asking.get(token)
         if asking is None:  # one question to the store, however many requests wait for its answer
             asking = self._asking[token] = asyncio.create_task(self._ask(token, now_ms))
             asking.add_done_callback(lambda _: self._asking.pop(token, None))
         return await asyncio.shield(asking)
+
+    def trusted(self, token: str) -> Identity | None:
+        """Who sends *token*, if that was asked within TRUST_S; None means: `authenticate` will ask."""
+        trusted = self._trusted.get(token)
+        return trusted[1] if trusted is not None and self._monotonic() < trusted[0] else None
 
     def remembered(self, token: str) -> Identity | None:
         """Who sent *token* lately: good for order of service, not for authority."""

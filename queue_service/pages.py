@@ -57,6 +57,10 @@ class _Assets:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         file = self._folder / request.match_info["name"]
-        if file.parent != self._folder or not file.is_file():
+        try:
+            is_there = file.parent == self._folder and file.is_file()
+        except OSError:  # no name a file could have
+            is_there = False
+        if not is_there:
             raise web.HTTPNotFound
         return web.FileResponse(file, headers={**SECURITY_HEADERS, "Cache-Control": YEAR})

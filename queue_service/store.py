@@ -144,6 +144,13 @@ class TicketStore:
             raise from_code(reply["refused"], reply["detail"])
         return reply
 
+    async def is_answered(self, centre: str, press_id: str) -> bool:
+        """Whether *press_id* was carried out on this business day or the one before: a repeat gets that answer."""
+        keys = centre_keys(centre)
+        return any(
+            await self._read_together([("HEXISTS", keys.answers, press_id), ("HEXISTS", keys.answers_before, press_id)])
+        )
+
     async def _fcall(self, *call: Any) -> bytes:
         try:
             return cast(bytes, await self._channel.call(*call))
@@ -246,6 +253,12 @@ class TicketStore:
             ]
         )
         return _text_map(day), _record_map(counters), _record_map(tickets), [member.decode() for member in waiting]
+
+    async def read_counters(self, centre: str) -> tuple[Day, Records]:
+        """The day and the counters that were ever opened, by id, in one step."""
+        keys = centre_keys(centre)
+        day, counters = await self._read_together([("HGETALL", keys.day), ("HGETALL", keys.counters)])
+        return _text_map(day), _record_map(counters)
 
     async def read_desk(self, centre: Centre, counter: str) -> tuple[Day, dict[str, Any], list[Head]]:
         """

@@ -48,6 +48,8 @@ class Sweeper:
             except QueueError as trouble:
                 metrics.STORE_UP.set(0)
                 _log.warning("sweep failed", trouble=type(trouble).__name__)
+            except Exception:  # noqa: BLE001 - one round may fail; nobody would notice that there are no more of them
+                _log.exception("sweep failed")
             await asyncio.sleep(ROUND_S)
 
     async def sweep(self) -> None:
@@ -58,6 +60,8 @@ class Sweeper:
             if leads and await self._dispatch.advance_day(centre):
                 _log.info("business day advanced", centre=id)
             day, counters, tickets, waiting = await self._dispatch.store.read_all(id)
+            if day["version"] != centre.version:  # put in force by another process
+                await self._dispatch.read_again(id)
             self._gauge(id, counters, tickets, waiting)
             if leads:
                 await self._forget(id, day["day"], tickets)

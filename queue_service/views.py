@@ -119,6 +119,12 @@ class CounterReply(Anchor, frozen=True, kw_only=True):
     counter: CounterView
 
 
+class SeatsReply(Anchor, frozen=True, kw_only=True):
+    """Who sits where."""
+
+    counters: tuple[CounterView, ...]
+
+
 class DeskReply(Anchor, frozen=True, kw_only=True):
     """What the officer at a counter looks at."""
 

@@ -195,6 +195,21 @@ class Counters:
 
     @operation(
         "GET",
+        BASE + "/counters",
+        summary="Who sits where",
+        roles=OFFICERS,
+        answers={200: views.SeatsReply},
+        tags=("counters",),
+    )
+    async def read_seats(self, centre: str) -> views.SeatsReply:
+        """All counters, for an officer who looks for a seat."""
+        configured = await self._dispatch.centre(centre)
+        day, records = await self._dispatch.store.read_counters(centre)
+        seats = (views.counter_view(configured, counter.id, records.get(counter.id)) for counter in configured.counters)
+        return views.SeatsReply(counters=tuple(seats), **views.day_anchor(day, self._dispatch.clock.now_ms()))
+
+    @operation(
+        "GET",
         COUNTER,
         summary="What the officer looks at",
         roles=OFFICERS,

@@ -5,6 +5,7 @@ The whole of a centre: for supervisors, boards and integrators.
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -16,6 +17,9 @@ from queue_service.contract import operation
 from queue_service.dispatch import Dispatch
 from queue_service.errors import (
     DayNotLater,
+    Malformed,
+    NotAllowed,
+    SignInRequired,
     UnknownBoard,
 )
 from queue_service.http_api.words import BASE, READERS, SUPERVISORS, Body, Line, Streams, actor_of
@@ -39,7 +43,7 @@ class DayBody(Body, frozen=True):
 class EventQuery(Body, frozen=True):
     """After which event, and how many."""
 
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Annotated[int, Meta(ge=0, le=2**53)] = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
 
 
@@ -125,6 +129,10 @@ class Halls:
     )
     async def advance_day(self, centre: str, body: DayBody, press_id: str, identity: Identity) -> views.DayReply:
         """Numbers begin again; whoever waits keeps place and number."""
+        try:
+            date.fromisoformat(body.day)
+        except ValueError:
+            raise Malformed(f"day: there is no {body.day} in the calendar.") from None
         command = commands.AdvanceDay(day=body.day)
         reply = await self._dispatch.press(centre, command, actor=actor_of(identity), press_id=press_id, over=True)
         return views.DayReply(**views.anchor(reply))
@@ -164,7 +172,7 @@ class Halls:
         BASE + "/boards/{board}",
         summary="A board as it is now",
         answers={200: dict[str, Any]},
-        refusals=(UnknownBoard,),
+        refusals=(UnknownBoard, SignInRequired, NotAllowed),
         tags=("boards",),
         stream=True,
     )
@@ -178,7 +186,7 @@ class Halls:
         BASE + "/boards/{board}/stream",
         summary="A board's events",
         answers={200: dict[str, Any]},
-        refusals=(UnknownBoard,),
+        refusals=(UnknownBoard, SignInRequired, NotAllowed),
         tags=("boards",),
         stream=True,
     )

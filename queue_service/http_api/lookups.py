@@ -4,6 +4,7 @@ What a centre is, and what can be looked up there.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -92,8 +93,10 @@ class Centres:
         configured = await self._dispatch.centre(centre)
         day = await self._dispatch.store.read_day(centre)
         value = msgspec.to_builtins(configured)
-        value |= {"version": configured.version, "issuing": views.issuing_view(day), "day": day["day"]}
-        return Answer(value, etag=f"{configured.version}-{day['day']}-{hash((day['issuing'], day['issuing_text'])):x}")
+        issuing = views.issuing_view(day)
+        value |= {"version": configured.version, "issuing": issuing, "day": day["day"]}
+        switch = zlib.crc32(msgspec.json.encode(issuing))  # the same in every process of the installation
+        return Answer(value, etag=f"{configured.version}-{day['day']}-{switch:08x}")
 
     @operation(
         "GET",

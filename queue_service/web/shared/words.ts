@@ -152,6 +152,14 @@ export interface ShownCall {
   spoken: number;
 }
 
+/** What people call a department: the matter it settles, where it settles just one, else its own name; without what stands in brackets. */
+export function matterOf(centre: Centre, department: Department): Named {
+  const services = centre.services.filter((service) => service.department === department.id);
+  const { id, name, name_en } = services.length === 1 && services[0] ? services[0] : department;
+  const plain = (text: string) => text.replace(/\s*\(.*\)\s*$/, "");
+  return { id, name: plain(name), name_en: name_en ? plain(name_en) : null };
+}
+
 export type Frame<View, Event> =
   | { type: "snapshot"; epoch: string; seq: number; recovered: false; view: View; now_ms: number }
   | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number }
@@ -164,15 +172,22 @@ export interface ProcedureBrief {
   code: string;
   name: string;
   department: string;
-  field: { code: string; name: string };
+  /** The field's name. */
+  field: string;
   time_text: string;
   fee_text: string;
   online: "full" | "partial" | "none";
 }
 
-export interface Procedure extends ProcedureBrief {
-  documents: { name: string; originals: number; copies: number }[];
-  documents_total: number;
+export interface Procedure {
+  code: string;
+  name: string;
+  department: string;
+  field: { code: string; name: string };
+  online: "full" | "partial" | "none";
+  /** Left out when there are none. */
+  documents?: { name: string; originals: number; copies: number }[];
+  documents_total?: number;
 }
 
 export interface FieldCount {

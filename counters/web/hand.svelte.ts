@@ -1,0 +1,142 @@
+/**
+ * The press under the finger. Its key is made when the finger comes down and kept, over a reload too, until the service has answered; while the
+ * link is down the same press is repeated under the same key, so it takes effect once. There is never more than one: a finger that strikes twice
+ * strikes the same press. It can be withdrawn.
+ */
+import { backoff, newPressId, NoAnswer, press, Refused } from "@shared/api";
+import type { Action } from "./actions";
+import type { PressReply } from "./words";
+
+export interface Held {
+  key: string;
+  action: Action;
+  counter: string;
+  body: Record<string, unknown>;
+  officer: string;
+  at: number;
+}
+
+interface Answers {
+  done: (held: Held, reply: PressReply) => void;
+  refused: (held: Held, refusal: Refused) => void;
+  signedOut: () => void;
+}
+
+const BUSY = new Set(["TOO_MANY"]);
+
+export class Hand {
+  held = $state.raw<Held | null>(null);
+  /** Since when nobody has answered; null while the first answer is awaited. */
+  unansweredSince = $state<number | null>(null);
+  private wake: (() => void) | null = null;
+  private running = false;
+
+  constructor(
+    private readonly centre: string,
+    private readonly answers: Answers,
+  ) {}
+
+  /** A finger came down. Returns whether this is a new press. */
+  strike(action: Action, counter: string, body: Record<string, unknown>, officer: string): boolean {
+    if (this.held) return false;
+    this.keep({ key: newPressId(), action, counter, body, officer, at: Date.now() });
+    void this.run();
+    return true;
+  }
+
+  /** Go on with a press from before a reload or a sign-in; one of another officer or counter is dropped, its key belongs to them. */
+  resume(counter: string, officer: string): void {
+    const kept = this.held ?? this.recall();
+    if (!kept) return;
+    if (kept.officer !== officer || kept.counter !== counter) return this.keep(null);
+    this.held = kept;
+    void this.run();
+  }
+
+  withdraw(): void {
+    this.keep(null);
+    this.wake?.();
+  }
+
+  /** The link is back: do not wait for the next turn. */
+  hurry(): void {
+    this.wake?.();
+  }
+
+  private async run(): Promise<void> {
+    if (this.running) return;
+    this.running = true;
+    try {
+      for (let attempt = 1; this.held; attempt += 1) await this.attempt(this.held, attempt);
+    } finally {
+      this.running = false;
+    }
+  }
+
+  private async attempt(held: Held, attempt: number): Promise<void> {
+    const path = `/centres/${encodeURIComponent(this.centre)}/counters/${encodeURIComponent(held.counter)}/${held.action}`;
+    try {
+      const reply = await press<PressReply>(path, held.body, { pressId: held.key, patienceMs: 0 });
+      if (this.held === held) this.keep(null);
+      this.answers.done(held, reply);
+    } catch (error) {
+      if (error instanceof NoAnswer || (error instanceof Refused && BUSY.has(error.code))) {
+        if (this.held !== held) return;
+        this.unansweredSince ??= Date.now();
+        await this.pause(backoff(attempt, 500, 5000));
+      } else if (error instanceof Refused && error.status === 401) {
+        // Nobody is signed in any more: the press stays in hand until its officer is back.
+        const kept = this.held;
+        this.held = null;
+        if (kept) this.store(kept);
+        this.answers.signedOut();
+      } else if (error instanceof Refused) {
+        const mine = this.held === held;
+        if (mine) this.keep(null);
+        if (mine) this.answers.refused(held, error);
+      } else {
+        this.keep(null);
+        throw error;
+      }
+    }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((go) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.wake = null;
+        go();
+      };
+      const timer = setTimeout(end, ms);
+      this.wake = end;
+    });
+  }
+
+  private keep(held: Held | null): void {
+    this.held = held;
+    this.unansweredSince = null;
+    this.store(held);
+  }
+
+  private get place(): string {
+    return `qs.press.${this.centre}`;
+  }
+
+  private store(held: Held | null): void {
+    try {
+      if (held) sessionStorage.setItem(this.place, JSON.stringify(held));
+      else sessionStorage.removeItem(this.place);
+    } catch {
+      // Without storage a press lives as long as the page.
+    }
+  }
+
+  private recall(): Held | null {
+    try {
+      return JSON.parse(sessionStorage.getItem(this.place) ?? "null") as Held | null;
+    } catch {
+      return null;
+    }
+  }
+}

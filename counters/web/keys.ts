@@ -1,0 +1,54 @@
+/**
+ * Keys of the counter, by where they sit on the keyboard: Vietnamese input methods rewrite letters, so no letter is ever a key, and what is being
+ * composed is left alone. A keypad of five keys (Enter + − * /) with digits does everything.
+ */
+import type { Action } from "./actions";
+
+export type KeyWish =
+  | { kind: "primary" }
+  | { kind: "action"; action: Action }
+  | { kind: "digit"; digit: string }
+  | { kind: "erase" }
+  | { kind: "clear" }
+  | { kind: "other-letter" };
+
+const ACTIONS: Record<string, Action> = {
+  F2: "call-next",
+  F4: "recall",
+  F8: "no-show",
+  F9: "complete",
+  F10: "transfer",
+  Pause: "pause",
+  NumpadAdd: "recall",
+  NumpadSubtract: "no-show",
+  NumpadMultiply: "transfer",
+  NumpadDivide: "park",
+};
+
+/** What the key means, or nothing when it belongs to the browser or to the field that has the focus. */
+export function wishOf(event: KeyboardEvent): KeyWish | null {
+  if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return null;
+  const target = event.target instanceof HTMLElement ? event.target : null;
+  const typing = target?.closest("input, textarea, select") != null;
+  const onControl = target?.closest("button, a, summary") != null;
+  const action = ACTIONS[event.code];
+  if (action && !(typing && event.code.startsWith("Numpad"))) return { kind: "action", action };
+  if (typing) return null;
+  if (event.code === "NumpadEnter" || (event.code === "Enter" && !onControl)) return { kind: "primary" };
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
+  if (digit !== undefined && !event.shiftKey) return { kind: "digit", digit };
+  if (event.code === "Backspace") return { kind: "erase" };
+  if (event.code === "Escape") return { kind: "clear" };
+  if (event.code === "NumpadDecimal") return { kind: "other-letter" };
+  return null;
+}
+
+/** The legend on a button: the key of a keyboard, then that of a keypad. */
+export const LEGENDS: Partial<Record<Action, string[]>> = {
+  recall: ["F4", "+"],
+  "no-show": ["F8", "−"],
+  park: ["/"],
+  transfer: ["F10", "∗"],
+  complete: ["F9"],
+  "call-next": ["F2"],
+};

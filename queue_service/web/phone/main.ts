@@ -1,0 +1,6 @@
+import "@shared/tokens.css";
+import "./phone.css";
+import { mount } from "svelte";
+import Page from "./Page.svelte";
+
+mount(Page, { target: document.getElementById("page")! });

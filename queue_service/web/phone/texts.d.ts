@@ -1,0 +1,4 @@
+declare module "*.json?only=phone" {
+  const texts: Record<string, string>;
+  export default texts;
+}
