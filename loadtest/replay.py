@@ -225,6 +225,8 @@ class Replay:
             now,
             IssueTicket(
                 service=first,
+                further=tuple(rest),
+                any_order=row.get("order") == "any",
                 cls=CLASSES[row["cls"]],
                 appointment_ms=None if appointment is None else MIDNIGHT_MS + round(appointment * 1000),
             ),
@@ -261,7 +263,7 @@ class Replay:
         if following < len(visit.row["need"]) and visit.row["need"][following].get("hid"):  # a transfer comes to light
             visit.todo.insert(place if visit.row.get("order") != "any" else 0, following)
             services = [visit.service(left) for left in visit.todo]
-            await self._press(now, Transfer(counter=counter, service=services[0], served=True))
+            await self._press(now, Transfer(counter=counter, service=services[0], further=tuple(services[1:]), served=True))
         else:
             await self._press(now, Complete(counter=counter))
         if visit.todo:

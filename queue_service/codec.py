@@ -103,7 +103,7 @@ def centre_pieces(centre: Centre) -> dict[str, bytes]:
         }
     }
     position = {counter.id: place for place, counter in enumerate(centre.counters, 1)}
-    group: dict[tuple[str, str], str] = {}
+    group: dict[tuple[str, str], dict[str, object]] = {}
     for service in centre.services:
         department = centre.department_of(service.id)
         runs = clusters(centre, service.id)
@@ -112,7 +112,7 @@ def centre_pieces(centre: Centre) -> dict[str, bytes]:
             for counter in run:
                 name = f"{service.id}.{n}" if department.mode == "cluster" else counter.id
                 if department.mode != "department":
-                    group[service.id, counter.id] = name
+                    group[service.id, counter.id] = {"group": name, "cluster": [other.id for other in run]}
                 entries.append(
                     {
                         "id": counter.id,
@@ -139,7 +139,7 @@ def centre_pieces(centre: Centre) -> dict[str, bytes]:
                     "service": line.service,
                     "level": line.level,
                     "mode": centre.department_of(line.service).mode,
-                    **({"group": group[line.service, counter.id]} if (line.service, counter.id) in group else {}),
+                    **group.get((line.service, counter.id), {}),
                 }
                 for line in sorted(counter.serves, key=lambda line: line.level)
             ],

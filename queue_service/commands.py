@@ -51,6 +51,9 @@ class IssueTicket(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Hand out a place in the line of *service*; the envelope brings the id to give it."""
 
     service: str
+    further: tuple[str, ...] = ()
+    """More services of the same visit, in this order unless *any_order*."""
+    any_order: bool = False
     cls: str = msgspec.field(name="class")
     appointment_ms: int | None = None
     ground: str | None = None
@@ -150,6 +153,8 @@ class Transfer(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """Send the visitor on to *service*, or to the counter *to_counter*, keeping number and age."""
 
     service: str | None = None
+    further: tuple[str, ...] | None = None
+    """All that is left of the visit after *service*; None: what was left before."""
     served: bool = False
     """The service here was completed."""
     to_counter: str | None = None

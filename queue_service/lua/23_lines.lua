@@ -10,12 +10,30 @@ local function place(ticket)
   return ticket.class .. '/' .. string.format('%013d', ticket.virtual_ms) .. '/' .. ticket.order .. '/' .. ticket.id
 end
 
-local function waiting_member(ticket)
-  return ticket.service .. '/' .. place(ticket)
+-- The services a ticket may be called for now: the half-done one, all that are left in any order, or the next in fixed order.
+local function lines_of(ticket)
+  if ticket.half_done then return { ticket.half_done } end
+  if ticket.any_order then return ticket.needs end
+  return { ticket.needs[1] }
 end
 
+local function waiting_member(ticket, service)
+  return service .. '/' .. place(ticket)
+end
+
+-- A slip is its counter's own in the one line it was announced for.
 local function announced_member(ticket)
-  return ticket.service .. '/' .. ticket.group .. '/' .. place(ticket)
+  return ticket.announced_for .. '/' .. ticket.group .. '/' .. place(ticket)
+end
+
+local function add_members(hall, ticket)
+  for _, service in ipairs(ticket.lines) do redis.call('ZADD', hall.waiting_key, 0, waiting_member(ticket, service)) end
+  redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
+end
+
+local function remove_members(hall, ticket)
+  for _, service in ipairs(ticket.lines) do redis.call('ZREM', hall.waiting_key, waiting_member(ticket, service)) end
+  redis.call('ZREM', hall.announced_key, announced_member(ticket))
 end
 
 -- The first member below *prefix*, or nil.
@@ -46,7 +64,7 @@ end
 -- Place *ticket* behind up to *places* others of its line and class: the virtual arrival of the last one passed, and just after it.
 local function move_back(hall, ticket, places)
   local prefix = ticket.service .. '/' .. ticket.class
-  local behind = redis.call('ZRANGEBYLEX', hall.waiting_key, '(' .. waiting_member(ticket), '(' .. prefix .. '0', 'LIMIT', 0, places)
+  local behind = redis.call('ZRANGEBYLEX', hall.waiting_key, '(' .. waiting_member(ticket, ticket.service), '(' .. prefix .. '0', 'LIMIT', 0, places)
   if #behind == 0 then return false end
   local _, virtual_ms, order = read_member(behind[#behind])
   ticket.virtual_ms = virtual_ms

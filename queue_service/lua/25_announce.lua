@@ -63,20 +63,26 @@ local function residual(hall, live)
   return math.max(live.called_at_ms + live.mean_at_call - hall.now, 0.25 * mean_of(hall, live.service).ms)
 end
 
--- The live records of the counters of *service* that can take new tickets: open and not draining; else all that have not left.
-local function available(hall, service)
-  local ids = {}
-  for i, entry in ipairs(service.counters) do ids[i] = entry.id end
-  if #ids == 0 then return {} end
-  local stored = redis.call('HMGET', hall.counters_key, unpack(ids))
-  local open, all = {}, {}
-  for i, entry in ipairs(service.counters) do
-    local live = stored[i] and unpack_map(stored[i]) or { id = entry.id, state = 'closed', idle_since = 0 }
-    local candidate = { live = live, entry = entry }
-    all[#all + 1] = candidate
-    if live.state == 'open' then open[#open + 1] = candidate end
+-- The counters of *lines* with their live records: those that take new tickets (open and not draining), else those that have not left for the day,
+-- else all; and all of them.
+local function available(hall, lines)
+  local all, ids = {}, {}
+  for _, service_id in ipairs(lines) do
+    local service = piece(hall, 'service:' .. service_id)
+    for _, entry in ipairs(service and service.counters or {}) do
+      all[#all + 1] = { entry = entry, service = service, service_id = service_id }
+      ids[#ids + 1] = entry.id
+    end
   end
-  return #open > 0 and open or all, all
+  if #ids == 0 then return {}, {} end
+  local stored = redis.call('HMGET', hall.counters_key, unpack(ids))
+  local open, staying = {}, {}
+  for i, candidate in ipairs(all) do
+    candidate.live = stored[i] and unpack_map(stored[i]) or { id = candidate.entry.id, state = 'closed', idle_since = 0 }
+    if candidate.live.state == 'open' then open[#open + 1] = candidate end
+    if not candidate.live.has_left then staying[#staying + 1] = candidate end
+  end
+  return #open > 0 and open or #staying > 0 and staying or all, all
 end
 
 local function earlier(a, b)
@@ -104,40 +110,75 @@ local function names_of(service_id, service, group)
   return service.mode == 'department' and every or { group }
 end
 
--- Choose for a ticket of *service*; returns the group, the ids of the counters it names, and all candidates with their live records.
-local function choose_group(hall, service_id)
-  local service = piece(hall, 'service:' .. service_id)
-  local candidates, all = available(hall, service)
-  if #candidates == 0 then return nil, {}, {} end
-  local best, best_key
-  if service.mode == 'cluster' then
-    local free_in = {}
-    for _, candidate in ipairs(candidates) do
-      local n = candidate.entry.cluster
-      local least = free_in[n]
-      local wait = residual(hall, candidate.live)
-      if not least then
-        free_in[n] = { residual = wait, open = 1, level = candidate.entry.level, lines = candidate.entry.lines, position = candidate.entry.position,
-          idle = candidate.live.idle_since or 0 }
-      else
-        least.residual, least.open = math.min(least.residual, wait), least.open + 1
-        least.idle = math.min(least.idle, candidate.live.idle_since or 0)
-      end
+-- How many counters of a cluster take new tickets; read once a press.
+local function open_in(hall, members)
+  hall.open_in = hall.open_in or {}
+  local open = hall.open_in[members[1]]
+  if not open then
+    open = 0
+    for _, bytes in ipairs(redis.call('HMGET', hall.counters_key, unpack(members))) do
+      if bytes and unpack_map(bytes).state == 'open' then open = open + 1 end
     end
-    for n, least in pairs(free_in) do
-      local share = work_of(hall, service_id .. '.' .. n) / least.open
-      local key = { whole_seconds(least.residual + share), least.level, least.lines, least.idle, least.position }
-      if not best or earlier(key, best_key) then best, best_key = n, key end
-    end
-    return service_id .. '.' .. best, service.clusters[best], all
+    hall.open_in[members[1]] = open
   end
+  return open
+end
+
+-- When a cluster could begin: the least residual of its counters, plus the mean over them of each one's share of its clusters' work.
+local function cluster_start(hall, cluster)
+  local least, share = nil, 0
+  for _, candidate in ipairs(cluster.counters) do
+    local wait = residual(hall, candidate.live)
+    least = math.min(least or wait, wait)
+    for _, line in ipairs(piece(hall, 'counter:' .. candidate.entry.id).lines) do
+      if line.mode == 'cluster' then share = share + work_of(hall, line.group) / math.max(open_in(hall, line.cluster), 1) end
+    end
+  end
+  return least + share / #cluster.counters
+end
+
+-- The order in which equal starts are chosen: level, number of lines, time it last became free, place in the centre's list.
+local function preference(start, candidate)
+  local entry = candidate.entry
+  return { whole_seconds(start), entry.level, entry.lines, candidate.live.idle_since or 0, entry.position }
+end
+
+local function cluster_preference(hall, cluster)
+  local start, best = cluster_start(hall, cluster), nil
+  for _, candidate in ipairs(cluster.counters) do
+    local key = preference(start, candidate)
+    if not best or earlier(key, best) then best = key end
+  end
+  return best
+end
+
+-- Choose what the slip of a ticket in *lines* names.
+-- Returns the group, the ids of the counters it names, the service it was chosen for, and all counters of the lines with their live records.
+local function choose_group(hall, lines)
+  local candidates, all = available(hall, lines)
+  local clusters, by_group, best, best_key = {}, {}, nil, nil
   for _, candidate in ipairs(candidates) do
     local entry = candidate.entry
-    local start = residual(hall, candidate.live) + work_of(hall, entry.id)
-    local key = { whole_seconds(start), entry.level, entry.lines, candidate.live.idle_since or 0, entry.position }
-    if not best or earlier(key, best_key) then best, best_key = entry.id, key end
+    if candidate.service.mode == 'cluster' then
+      local cluster = by_group[entry.group]
+      if not cluster then
+        cluster = { group = entry.group, service = candidate.service, service_id = candidate.service_id, counters = {} }
+        by_group[entry.group] = cluster
+        clusters[#clusters + 1] = cluster
+      end
+      cluster.counters[#cluster.counters + 1] = candidate
+    else
+      local key = preference(residual(hall, candidate.live) + work_of(hall, entry.id), candidate)
+      if not best or earlier(key, best_key) then
+        best, best_key = { group = entry.id, service = candidate.service, service_id = candidate.service_id }, key
+      end
+    end
   end
-  return best, names_of(service_id, service, best), all
+  for _, cluster in ipairs(clusters) do
+    local key = cluster_preference(hall, cluster)
+    if not best or earlier(key, best_key) then best, best_key = cluster, key end
+  end
+  return best.group, names_of(best.service_id, best.service, best.group), best.service_id, all
 end
 
 -- Does the ticket go to this counter before others that are ready?  The slip names it; in department mode, where slips name all, it was assigned.

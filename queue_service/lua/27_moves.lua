@@ -1,42 +1,54 @@
 -- Moves: the changes several presses share.  Everything here writes; callers have checked everything before.
 
--- The ticket begins to wait: a group is announced (or *to_counter*, which serves it), it stands in line, and it counts on the boards.  Returns the
--- candidates of choose_group.
+-- The lines of a ticket as events carry them: nothing when there is just the one of its service.
+local function several(lines)
+  return #lines > 1 and lines or nil
+end
+
+local function count_waiting(hall, ticket, step)
+  for _, service in ipairs(ticket.lines) do redis.call('HINCRBY', hall.day_key, 'waiting:' .. service, step) end
+  add_work(hall, ticket.group, step * ticket.work_ms)
+end
+
+-- The ticket begins to wait: a group is announced (or *to_counter*, which serves it), it stands in its lines, and it counts on the boards.
+-- Returns the counters of its lines with their live records.
 local function stand_in_line(hall, ticket, to_counter)
-  local group, counters, candidates = choose_group(hall, ticket.service)
-  if to_counter then group, counters = to_counter, { to_counter } end
-  ticket.state, ticket.group, ticket.counters = 'waiting', group, counters
+  ticket.lines = lines_of(ticket)
+  local group, counters, service_id, candidates = choose_group(hall, ticket.lines)
+  if to_counter then group, counters, service_id = to_counter, { to_counter }, ticket.lines[1] end
+  ticket.state, ticket.service, ticket.group, ticket.counters, ticket.announced_for = 'waiting', ticket.lines[1], group, counters, service_id
   ticket.counter, ticket.called_at_ms, ticket.started_at_ms, ticket.ended_at_ms = nil, nil, nil, nil
   ticket.rings = 0
-  ticket.work_ms = mean_of(hall, ticket.service).ms
-  redis.call('ZADD', hall.waiting_key, 0, waiting_member(ticket))
-  redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
-  redis.call('HINCRBY', hall.day_key, 'waiting:' .. ticket.service, 1)
-  add_work(hall, group, ticket.work_ms)
+  ticket.work_ms = mean_of(hall, service_id).ms
+  add_members(hall, ticket)
+  count_waiting(hall, ticket, 1)
   return candidates
 end
 
 -- The ticket stops waiting.
 local function leave_line(hall, ticket)
-  redis.call('ZREM', hall.waiting_key, waiting_member(ticket))
-  redis.call('ZREM', hall.announced_key, announced_member(ticket))
-  redis.call('HINCRBY', hall.day_key, 'waiting:' .. ticket.service, -1)
-  add_work(hall, ticket.group, -ticket.work_ms)
+  remove_members(hall, ticket)
+  count_waiting(hall, ticket, -1)
 end
 
 -- Back into the same place of the line, announced as before (undo).
 local function return_to_line(hall, ticket)
-  redis.call('ZADD', hall.waiting_key, 0, waiting_member(ticket))
-  redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
-  redis.call('HINCRBY', hall.day_key, 'waiting:' .. ticket.service, 1)
-  add_work(hall, ticket.group, ticket.work_ms)
+  add_members(hall, ticket)
+  count_waiting(hall, ticket, 1)
 end
 
--- Invite *ticket* to *counter*: the one place where a call happens.
-local function invite(hall, ticket, counter, press_name, why, reason)
+-- The department of a service; that of the ticket if the service was taken out of the configuration.
+local function department_of(hall, service_id, ticket)
+  local service = piece(hall, 'service:' .. service_id)
+  return service and service.department.id or ticket.department
+end
+
+-- Invite *ticket* to *counter* for *service*: the one place where a call happens.
+local function invite(hall, ticket, service, counter, press_name, why, reason)
   local before, was = copy(ticket), ticket.state
   if was == 'waiting' then leave_line(hall, ticket) end
   counter.ready = nil
+  ticket.service, ticket.department = service, department_of(hall, service, ticket)
   ticket.state, ticket.counter, ticket.called_at_ms, ticket.rings = 'called', counter.id, hall.now, 1
   ticket.started_at_ms, ticket.ended_at_ms, ticket.park_reason = nil, nil, nil
   ticket.call = hall.seq + 1
@@ -48,14 +60,14 @@ local function invite(hall, ticket, counter, press_name, why, reason)
   write_ticket(hall, ticket)
   write_counter(hall, counter)
   record(hall, 'TicketCalled', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, class = ticket.class,
-    counter = counter.id, call = ticket.call, language = ticket.language, was = was, why = why, reason = reason })
+    counter = counter.id, call = ticket.call, language = ticket.language, was = was, lines = was == 'waiting' and several(ticket.lines) or nil,
+    why = why, reason = reason })
 end
 
 -- A ticket has begun to wait: if counters that asked and got nobody can serve it, the one that is ready longest calls it, except that
 -- it leaves the ticket to a ready counter that the slip names.
 local function offer(hall, ticket, candidates)
   if not policy_of(hall).auto_ready then return end
-  local service = piece(hall, 'service:' .. ticket.service)
   local longest, named
   for _, candidate in ipairs(candidates) do
     local live = candidate.live
@@ -63,12 +75,12 @@ local function offer(hall, ticket, candidates)
       local key = { live.idle_since, candidate.entry.position }
       candidate.key = key
       if not longest or earlier(key, longest.key) then longest = candidate end
-      if is_named(service, ticket, live.id) and (not named or earlier(key, named.key)) then named = candidate end
+      if is_named(candidate.service, ticket, live.id) and (not named or earlier(key, named.key)) then named = candidate end
     end
   end
   local taker = named or longest
   if not taker then return end
-  invite(hall, ticket, taker.live, 'call-next', { rule = 'ready', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 })
+  invite(hall, ticket, taker.service_id, taker.live, 'call-next', { rule = 'ready', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 })
 end
 
 -- The state of the ticket last called, as the board shows it beside the counter.
@@ -110,14 +122,40 @@ end
 -- The slip of a waiting ticket chooses again; if it then names others, that is announced.
 local function announce_again(hall, ticket)
   local named = ticket.counters
-  redis.call('ZREM', hall.announced_key, announced_member(ticket))
-  add_work(hall, ticket.group, -ticket.work_ms)
-  ticket.group, ticket.counters = choose_group(hall, ticket.service)
-  ticket.work_ms = mean_of(hall, ticket.service).ms
-  redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
-  add_work(hall, ticket.group, ticket.work_ms)
+  leave_line(hall, ticket)
+  ticket.group, ticket.counters, ticket.announced_for = choose_group(hall, ticket.lines)
+  ticket.work_ms = mean_of(hall, ticket.announced_for).ms
+  return_to_line(hall, ticket)
   write_ticket(hall, ticket)
   if not same_counters(named, ticket.counters) then
     record(hall, 'TicketReassigned', { ticket = ticket.id, number = ticket.number, counters = ticket.counters })
   end
+end
+
+-- The service in hand of a visit is done: it is taken from what the visit needs, and so is what nobody serves any more.  Says whether anything
+-- is left to do.
+local function tick_off(hall, ticket)
+  local left = {}
+  for _, need in ipairs(ticket.needs) do
+    local service = piece(hall, 'service:' .. need)
+    if need ~= ticket.service and service and #service.counters > 0 then left[#left + 1] = need end
+  end
+  ticket.needs, ticket.half_done = left, nil
+  return #left > 0
+end
+
+-- From the service in hand to the next line of the visit, with at most transfer_age_cap of its age: what complete and transfer share.
+local function go_on(hall, ticket, counter, to_counter)
+  local from_department, from_service = ticket.department, ticket.service
+  ticket.virtual_ms = math.max(ticket.issued_at_ms, hall.now - policy_of(hall).transfer_age_cap_ms)
+  mark_call(counter, ticket, 'waiting')
+  counter.last.state = 'waiting'
+  write_counter(hall, counter)
+  local candidates = stand_in_line(hall, ticket, to_counter)
+  ticket.department = department_of(hall, ticket.service, ticket)
+  write_ticket(hall, ticket)
+  record(hall, 'TicketTransferred', { ticket = ticket.id, number = ticket.number, class = ticket.class, counter = counter.id, department = ticket.department,
+    service = ticket.service, lines = several(ticket.lines), from_department = from_department, from_service = from_service, counters = ticket.counters,
+    note = ticket.note })
+  offer(hall, ticket, candidates)
 end

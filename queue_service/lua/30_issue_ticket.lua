@@ -1,5 +1,6 @@
 -- issue_ticket: hand out the next number of a department and a place in the line of one of its services.
--- ARGS   service, class, ground?, language?, procedure?; the envelope's new_ticket is the id to give it
+-- ARGS   service, further? (more services of the same visit), any_order?, class, appointment_ms?, ground?, language?, procedure?;
+--        the envelope's new_ticket is the id to give it
 -- REPLY  ticket, with `ahead`
 -- CODES  ISSUING_CLOSED UNKNOWN_SERVICE NOBODY_SERVES MALFORMED NUMBERS_EXHAUSTED     COST O(counters of the service + log n)
 
@@ -25,6 +26,20 @@ local function next_number(hall, department, cap)
   return nil
 end
 
+-- All services of the visit, or a refusal.
+local function needs_of(hall, wish)
+  local needs, named = { wish.service }, { [wish.service] = true }
+  for _, further in ipairs(wish.further or {}) do
+    local service = piece(hall, 'service:' .. further)
+    if not service then return nil, refuse('UNKNOWN_SERVICE', 'there is no service ' .. further .. ' at this centre') end
+    if #service.counters == 0 then return nil, refuse('NOBODY_SERVES', 'no counter serves ' .. further .. ' today') end
+    if named[further] then return nil, refuse('MALFORMED', 'a visit names each service once') end
+    named[further] = true
+    needs[#needs + 1] = further
+  end
+  return needs
+end
+
 local function issue_ticket(hall)
   local wish = hall.wish
   local service = piece(hall, 'service:' .. wish.service)
@@ -34,6 +49,8 @@ local function issue_ticket(hall)
   end
   if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. wish.service .. ' today') end
   if not policy_of(hall).promise_ms[wish.class] then return refuse('MALFORMED', 'there is no class ' .. wish.class) end
+  local needs, no = needs_of(hall, wish)
+  if no then return no end
   if redis.call('HEXISTS', hall.tickets_key, hall.new_ticket) == 1 then return refuse('MALFORMED', 'the ticket id is taken') end
   local n, number = next_number(hall, service.department, service.department.cap)
   if not n then
@@ -55,7 +72,7 @@ local function issue_ticket(hall)
   local ticket = {
     id = hall.new_ticket, number = number, department = service.department.id, service = wish.service, class = class, ground = wish.ground,
     language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = virtual_ms,
-    order = string.format('%08d', hall.orders), printed = false,
+    needs = needs, any_order = wish.any_order, order = string.format('%08d', hall.orders), printed = false,
   }
   redis.call('HSET', hall.sequences_key, service.department.id, n)
   redis.call('HSET', hall.numbers_key, number, ticket.id)
@@ -63,7 +80,7 @@ local function issue_ticket(hall)
   local candidates = stand_in_line(hall, ticket)
   write_ticket(hall, ticket)
   record(hall, 'TicketIssued', { ticket = ticket.id, number = number, department = ticket.department, service = ticket.service, class = ticket.class,
-    counters = ticket.counters, ground = ticket.ground, procedure = ticket.procedure, virtual_ms = ticket.virtual_ms })
+    counters = ticket.counters, lines = several(ticket.lines), ground = ticket.ground, procedure = ticket.procedure, virtual_ms = ticket.virtual_ms })
   offer(hall, ticket, candidates)
   ticket.ahead = ahead
   return { ticket = ticket }

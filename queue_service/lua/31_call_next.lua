@@ -6,13 +6,14 @@
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_BUSY COUNTER_PAUSED COUNTER_CLOSED     COST O(lines * classes * log n)
 
 -- Is there a counter that asked in vain, is named on the slip and would pick the same ticket?
-local function is_left_to_another(hall, ticket, service_id, own_id)
-  local service = piece(hall, 'service:' .. service_id)
-  for _, entry in ipairs(service.counters) do
-    if entry.id ~= own_id and is_named(service, ticket, entry.id) then
-      local other = read_counter(hall, entry.id)
+local function is_left_to_another(hall, ticket, own_id)
+  local service = piece(hall, 'service:' .. ticket.announced_for)
+  if not service or is_named(service, ticket, own_id) then return false end
+  for _, id in ipairs(ticket.counters) do
+    if is_named(service, ticket, id) then
+      local other = read_counter(hall, id)
       if other.state == 'open' and not other.ticket then
-        local head = pick(hall, other, piece(hall, 'counter:' .. entry.id))
+        local head = pick(hall, other, piece(hall, 'counter:' .. id))
         if head and head.id == ticket.id then return true end
       end
     end
@@ -26,7 +27,7 @@ local function call_next(hall)
   if no then return no end
   local head, why = pick(hall, counter, config)
   local ticket = head and read_ticket(hall, head.id)
-  if not head or (hall.wish.yields and why.rule ~= 'own' and is_left_to_another(hall, ticket, head.service, counter.id)) then
+  if not head or (hall.wish.yields and is_left_to_another(hall, ticket, counter.id)) then
     -- A draining counter is not offered anybody.
     if counter.state == 'open' and not counter.ready then
       counter.ready = true
@@ -34,6 +35,6 @@ local function call_next(hall)
     end
     return { counter = show_counter(counter, config) }
   end
-  invite(hall, ticket, counter, 'call-next', why)
+  invite(hall, ticket, head.service, counter, 'call-next', why)
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

@@ -14,6 +14,13 @@ local function call_chosen(hall)
   ticket, no = read_ticket(hall, id)
   if no then return no end
   if not CHOOSABLE[ticket.state] then return wrong_state(ticket, 'called out of turn') end
-  invite(hall, ticket, counter, 'call', { rule = 'chosen', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 }, hall.wish.reason)
+  -- Of several lines, the one this counter serves.
+  local service = ticket.service
+  for _, line in ipairs(config.lines) do
+    for _, waited_for in ipairs(ticket.state == 'waiting' and ticket.lines or {}) do
+      if line.service == waited_for then service = waited_for end
+    end
+  end
+  invite(hall, ticket, service, counter, 'call', { rule = 'chosen', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 }, hall.wish.reason)
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

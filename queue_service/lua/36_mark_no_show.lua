@@ -15,7 +15,7 @@ local function mark_no_show(hall)
   local returns = policy.no_show_back_places > 0 and missed <= policy.no_show_returns and service and #service.counters > 0
 
   dismiss(hall, ticket, counter, 'no_show', 'no-show')
-  ticket.missed = missed
+  ticket.missed, ticket.half_done = missed, ticket.service
   if returns then counter.last = nil end
   write_counter(hall, counter)
   record(hall, 'TicketNoShow', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id })

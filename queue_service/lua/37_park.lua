@@ -6,7 +6,7 @@ local function park(hall)
   local ticket, counter, config, no = ticket_in_hand(hall, { called = true, serving = true }, 'parked')
   if no then return no end
   dismiss(hall, ticket, counter, 'parked', 'park')
-  ticket.park_reason = hall.wish.reason
+  ticket.park_reason, ticket.half_done = hall.wish.reason, ticket.service
   write_ticket(hall, ticket)
   write_counter(hall, counter)
   record(hall, 'TicketParked', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id,

@@ -10,6 +10,6 @@ local function resume(hall)
   ticket, no = read_ticket(hall, hall.wish.ticket)
   if no then return no end
   if ticket.state ~= 'parked' then return wrong_state(ticket, 'resumed') end
-  invite(hall, ticket, counter, 'resume', { rule = 'resumed', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 })
+  invite(hall, ticket, ticket.service, counter, 'resume', { rule = 'resumed', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 })
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

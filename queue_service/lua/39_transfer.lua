@@ -1,6 +1,7 @@
 -- transfer: send the visitor on to another service, or to one counter, keeping number and class and at most transfer_age_cap of age.
 -- The counter on a slip is a promise to be near, not a lock: a ready counter that the slip does not name calls rather than idles.
--- ARGS   counter, service?, to_counter?, note?      REPLY  ticket, counter
+-- With served, the service here was completed and its mean learns; with further, these services are all that is left after the next.
+-- ARGS   counter, service?, further?, to_counter?, served?, note?      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE UNKNOWN_SERVICE NOBODY_SERVES MALFORMED     COST O(counters of the service + log n)
 
 local function transfer(hall)
@@ -24,17 +25,20 @@ local function transfer(hall)
   local service = piece(hall, 'service:' .. service_id)
   if not service then return refuse('UNKNOWN_SERVICE', 'there is no service ' .. service_id .. ' at this centre') end
   if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. service_id .. ' today') end
+  for _, further in ipairs(wish.further or {}) do
+    if not piece(hall, 'service:' .. further) then return refuse('UNKNOWN_SERVICE', 'there is no service ' .. further .. ' at this centre') end
+  end
 
-  local from_department, from_service = ticket.department, ticket.service
   local learned = wish.served and learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms) or nil
   dismiss(hall, ticket, counter, 'waiting', 'transfer', learned)
-  ticket.department, ticket.service, ticket.note = service.department.id, service_id, wish.note
-  ticket.virtual_ms = math.max(ticket.issued_at_ms, hall.now - policy_of(hall).transfer_age_cap_ms)
-  write_counter(hall, counter)
-  local candidates = stand_in_line(hall, ticket, wish.to_counter)
-  write_ticket(hall, ticket)
-  record(hall, 'TicketTransferred', { ticket = ticket.id, number = ticket.number, class = ticket.class, counter = counter.id, department = ticket.department,
-    service = service_id, from_department = from_department, from_service = from_service, counters = ticket.counters, note = wish.note })
-  offer(hall, ticket, candidates)
+  local needs = { service_id }
+  tick_off(hall, ticket)
+  for _, need in ipairs(wish.further or ticket.needs) do
+    if need ~= service_id then needs[#needs + 1] = need end
+  end
+  ticket.needs, ticket.note = needs, wish.note
+  -- The visitor is expected at the service named first, whatever else is left in any order.
+  if wish.to_counter then ticket.half_done = service_id end
+  go_on(hall, ticket, counter, wish.to_counter)
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

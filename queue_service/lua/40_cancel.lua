@@ -11,7 +11,7 @@ local function finish_unserved(hall, states, state, kind, wish_word)
   ticket.state, ticket.ended_at_ms = state, hall.now
   write_ticket(hall, ticket)
   record(hall, kind, { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, was = was,
-    reason = hall.wish.reason })
+    lines = was == 'waiting' and several(ticket.lines) or nil, reason = hall.wish.reason })
   return { ticket = ticket }
 end
 

@@ -22,21 +22,24 @@ local function undo(hall)
 
   local before = last.before
   before.printed = ticket.printed
-  local left_line
+  local left, lines
   if ticket.state == 'waiting' then
     leave_line(hall, ticket)
-    left_line = ticket.service
+    left = ticket.lines
   end
-  if before.state == 'waiting' then return_to_line(hall, before) end
+  if before.state == 'waiting' then
+    return_to_line(hall, before)
+    lines = before.lines
+  end
   if last.learned then unlearn_mean(hall, before.service, last.learned) end
   counter.ticket, counter.call, counter.last, counter.ready = last.held, last.call, nil, nil
   if not in_hand then mark_call(counter, before, before.state) end
   write_ticket(hall, before)
   write_counter(hall, counter)
   record(hall, 'StepUndone', { ticket = before.id, number = before.number, department = before.department, service = before.service, counter = counter.id,
-    was = ticket.state, now = before.state, left_line = left_line, call_before = counter.call })
+    was = ticket.state, now = before.state, left = left, lines = lines, call_before = counter.call })
   if before.state == 'waiting' then
-    local _, candidates = available(hall, piece(hall, 'service:' .. before.service))
+    local _, candidates = available(hall, before.lines)
     offer(hall, before, candidates)
   end
   return { ticket = before, counter = show_counter(counter, config) }

@@ -12,7 +12,7 @@ local function open(hall)
   end
   if counter.state ~= 'open' or counter.officer ~= hall.actor then
     if counter.state ~= 'open' then counter.since_ms, counter.idle_since = hall.now, hall.now end
-    counter.state, counter.officer, counter.reason, counter.ready = 'open', hall.actor, nil, nil
+    counter.state, counter.officer, counter.reason, counter.ready, counter.has_left = 'open', hall.actor, nil, nil, nil
     write_counter(hall, counter)
     record(hall, 'CounterOpened', { counter = counter.id, taken_from = taken_from })
   end

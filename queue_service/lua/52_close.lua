@@ -18,7 +18,7 @@ local function close(hall)
   if counter.state ~= state then
     counter.state, counter.since_ms, counter.reason, counter.ready = state, hall.now, nil, nil
     if state == 'closed' and not counter.ticket then counter.officer = nil end
-    if state == 'closed' and counter.call then counter.call = nil end
+    if state == 'closed' then counter.call, counter.has_left = nil, true end
     write_counter(hall, counter)
     record(hall, 'CounterClosed', { counter = counter.id, draining = state == 'draining' })
     if state == 'closed' then

@@ -41,7 +41,7 @@ local function match_ready(hall, ready)
   table.sort(ready, function(a, b) return earlier({ a.idle_since, a.id }, { b.idle_since, b.id }) end)
   for _, counter in ipairs(ready) do
     local head, why = pick(hall, counter, piece(hall, 'counter:' .. counter.id))
-    if head then invite(hall, read_ticket(hall, head.id), counter, 'call-next', why) end
+    if head then invite(hall, read_ticket(hall, head.id), head.service, counter, 'call-next', why) end
   end
 end
 
@@ -58,7 +58,8 @@ local function carry_over(hall, waited_for, counters)
     end
   end
   for _, ticket in ipairs(announced_below(hall, waited_for)) do
-    local names = names_of(ticket.service, piece(hall, 'service:' .. ticket.service), ticket.group)
+    local service = piece(hall, 'service:' .. ticket.announced_for)
+    local names = service and names_of(ticket.announced_for, service, ticket.group)
     if not names or not same_counters(names, ticket.counters) then announce_again(hall, ticket) end
   end
   match_ready(hall, ready)
