@@ -59,6 +59,10 @@ STAFF: Final = Projection("staff", lambda event: event, hears_confirmations=True
 """Consoles and integrators: everything recorded."""
 
 
+Form = tuple[Projection, Wire]
+"""Readers of one form are sent the same bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A centre read off the store in one step: the view at *seq* and the newest events up to it."""
@@ -79,14 +83,14 @@ class Numbered:
         self.seq: int = event["seq"]
         self.at_ms: int = event["at_ms"]
         self.kind: str = event["type"]
-        self._frames: dict[tuple[Projection, Wire], bytes] = {}
+        self._frames: dict[Form, bytes] = {}
 
-    def frame(self, projection: Projection, wire: Wire, epoch: str) -> bytes:
-        """The event as readers of this form get it; made once."""
-        made = self._frames.get((projection, wire))
+    def frame(self, form: Form, epoch: str) -> bytes:
+        """The event as readers of *form* get it; made once."""
+        made = self._frames.get(form)
         if made is None:
-            made = frames.event(wire, epoch, projection.form(read_event(self.raw)))
-            self._frames[projection, wire] = made
+            projection, wire = form
+            made = self._frames[form] = frames.event(wire, epoch, projection.form(read_event(self.raw)))
         return made
 
 
@@ -113,7 +117,7 @@ class Hall:
         self._recent: deque[Numbered] = deque(Numbered(raw, read_event(raw)) for raw in start.recent)
         self._confirmed: dict[int, Confirmed] = {}
         self._once: Once | None = None
-        self._joined: dict[tuple[Projection, Wire, int], tuple[bytes, int]] = {}
+        self._joined: dict[tuple[Form, int], tuple[bytes, int]] = {}
 
     def add(self, raw: bytes, event: Event) -> None:
         """The event after `seq`."""
@@ -125,10 +129,12 @@ class Hall:
         self._once = None
         self._joined.clear()
 
-    def forget(self, given: int) -> None:
-        """Every screen has been given the events up to *given*: keep only as many as a cursor may ask for."""
-        while len(self._recent) > KEPT_EVENTS and self._recent[0].seq <= given:
-            self._recent.popleft()
+    def forget(self, given: Iterable[int]) -> None:
+        """Every screen has been *given* the events up to a seq: keep only as many as a cursor may ask for."""
+        if len(self._recent) > KEPT_EVENTS:
+            least = min(given, default=self.seq)
+            while len(self._recent) > KEPT_EVENTS and self._recent[0].seq <= least:
+                self._recent.popleft()
 
     @property
     def cursor(self) -> Cursor:
@@ -153,24 +159,22 @@ class Hall:
             self._once = Once(self.view)
         return frames.snapshot(wire, self.cursor, self._once, now_ms)
 
-    def after(self, seq: int, projection: Projection, wire: Wire) -> tuple[bytes, int]:
+    def after(self, seq: int, form: Form) -> tuple[bytes, int]:
         """
         The frames of the next events after *seq*, joined for one write, and the seq they reach.
 
         *seq* is not older than `oldest` - 1.
         """
-        key = (projection, wire, seq)
-        joined = self._joined.get(key)
+        joined = self._joined.get((form, seq))
         if joined is None:
             start = seq + 1 - self.oldest
             events = list(islice(self._recent, start, start + EVENTS_PER_WRITE))
-            joined = self.join(events, projection, wire), events[-1].seq if events else seq
-            self._joined[key] = joined
+            joined = self._joined[form, seq] = self.join(events, form), events[-1].seq if events else seq
         return joined
 
-    def join(self, events: Iterable[Numbered], projection: Projection, wire: Wire) -> bytes:
+    def join(self, events: Iterable[Numbered], form: Form) -> bytes:
         """The frames of *events*, one after the other."""
-        return b"".join(event.frame(projection, wire, self.epoch) for event in events)
+        return b"".join(event.frame(form, self.epoch) for event in events)
 
     def confirm(self, screen: str, seq: int, *, spoken: bool) -> bool:
         """

@@ -19,12 +19,13 @@ from typing import Any, Final, Protocol
 
 from displays import metrics
 from displays.frames import Close, Cursor, Wire
-from displays.hall import Hall, Projection
+from displays.hall import Form, Hall, Projection
 
 OUTBOX_EVENTS: Final = 256
 """A screen whose socket is full may be this far behind for a moment; further is too slow."""
 OUTBOX_BYTES: Final = 65536
 """What a transport may hold: nothing is written above half of it, and a write is at most about the other half."""
+FULL_BYTES: Final = OUTBOX_BYTES // 2
 PATIENCE_S: Final = 1.0
 """How long a full socket with a full outbox is waited for."""
 STUCK_S: Final = 4.0
@@ -82,17 +83,16 @@ class Screen:
 
     __slots__ = (
         "board",
+        "form",
         "full_since",
         "hall",
         "identity",
         "joined_at",
         "link",
         "name",
-        "projection",
         "sent",
         "state",
         "transport",
-        "wire",
     )
 
     def __init__(
@@ -101,8 +101,7 @@ class Screen:
         self.link = link
         self.transport = link.transport
         self.hall = hall
-        self.projection = projection
-        self.wire = wire
+        self.form: Form = (projection, wire)
         self.identity = identity
         self.board = board
         self.name = identity.name
@@ -126,13 +125,12 @@ class Screen:
             How many events were written.
         """
         if self.transport.is_closing():
-            self.state = State.CLOSED
-            self.link.lost()
+            self.lost()
             return 0
         behind = self.hall.seq - self.sent
         if not behind:
             return 0
-        if self.transport.get_write_buffer_size() > OUTBOX_BYTES // 2:
+        if self.transport.get_write_buffer_size() > FULL_BYTES:
             if self.full_since is None:
                 self.full_since = now_s
             full_s = now_s - self.full_since
@@ -144,13 +142,28 @@ class Screen:
             self.close(Close.TOO_SLOW)
             return 0
         before = self.sent
-        frame, self.sent = self.hall.after(before, self.projection, self.wire)
+        frame, self.sent = self.hall.after(before, self.form)
         self.transport.write(frame)
         return self.sent - before
+
+    @property
+    def projection(self) -> Projection:
+        """What it may see of an event."""
+        return self.form[0]
+
+    @property
+    def wire(self) -> Wire:
+        """How its bytes look."""
+        return self.form[1]
 
     def lacks_events(self) -> bool:
         """Is there something it has not been given and still can be?"""
         return self.state is State.LIVE and self.sent < self.hall.seq
+
+    def lost(self) -> None:
+        """Its connection has ended without us."""
+        self.state = State.CLOSED
+        self.link.lost()
 
     def close(self, code: Close) -> None:
         """Begin to close with *code*; nothing more is written."""

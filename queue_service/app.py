@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,11 +138,12 @@ async def prepare(store: TicketStore) -> None:
         ) from trouble
 
 
+@dataclass(eq=False)
 class Boards(Door):
     """The boards' door, with the streams that the HTTP door hands on, and an eye on who may still look."""
 
-    def __post_init__(self) -> None:
-        self._welcomed: dict[str, tuple[web.Request, float]] = {}  # by credential: a request that brought it, and when
+    _welcomed: dict[str, tuple[web.Request, float]] = field(default_factory=dict)
+    """By credential: a request that brought it, and when."""
 
     async def staff_stream(self, request: web.Request, centre: str, identity: Identity) -> web.StreamResponse:
         """The staff form of the feed, over the same protocol."""

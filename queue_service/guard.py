@@ -290,7 +290,8 @@ class Guard:
             wait_s = self._public.take(_network(request[ADDRESS]))
             if wait_s > 0:
                 raise TooMany("Too many requests from this address. Nothing was done; ask again later.", wait_s)
-            if token is not None and not is_ambient:
+            # A page cannot read why a handshake was refused: a stream's door completes it and closes with 4401.
+            if token is not None and not is_ambient and not (op.stream and hdrs.UPGRADE in request.headers):
                 raise SignInRequired("This token is not, or no longer, valid.")
         if op.issues and "integrator" not in identity.roles:
             wait_s = self._issuing.take(identity.name if identity is not NOBODY else _network(request[ADDRESS]))

@@ -1,6 +1,6 @@
 -- undo: take back this counter's last step while nobody has built on it.  A ticket that waits again is offered to the counters that are ready.
 -- ARGS   counter      REPLY  ticket, counter
--- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT NOTHING_TO_UNDO UNDO_EXPIRED TICKET_ELSEWHERE COUNTER_BUSY     COST O(log n)
+-- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT NOTHING_TO_UNDO UNDO_EXPIRED TICKET_ELSEWHERE     COST O(log n)
 
 local function undo(hall)
   local counter, config, no = own_counter(hall)
@@ -10,14 +10,9 @@ local function undo(hall)
   if hall.now > last.until_ms then return refuse('UNDO_EXPIRED', 'the last step of counter ' .. config.number .. ' is too long ago') end
   local ticket = read_ticket(hall, last.ticket)
   local in_hand = last.state == 'called'
-  local untouched = ticket and redis.call('HGET', hall.numbers_key, ticket.number) == ticket.id
-  if in_hand then
-    untouched = untouched and counter.ticket == ticket.id
-  else
-    -- Whoever called it since left another `call` on it.
-    untouched = untouched and ticket.state == last.state and ticket.call == last.before.call
-    if untouched and counter.ticket then return refuse('COUNTER_BUSY', 'counter ' .. config.number .. ' has another ticket in hand') end
-  end
+  -- Whoever called it since left another `call` on it; the number of a ticket that was carried over night may be somebody else's by now.
+  local untouched = ticket and (in_hand or (ticket.state == last.state and ticket.call == last.before.call)) and
+    redis.call('HGET', hall.numbers_key, ticket.number) == ticket.id
   if not untouched then return refuse('TICKET_ELSEWHERE', 'the ticket has gone on since') end
 
   local before = last.before

@@ -165,7 +165,7 @@ async def test_late_screens_miss_nothing_and_see_nothing_twice(centre: Writer, h
 async def test_two_hundred_screens_see_the_same(centre: Writer, hall: Hall) -> None:
     """All screens of a hall, in both formats, end alike."""
     wires = ["queue.v1.json", "queue.v1.msgpack"]
-    screens = [await hall.screen(wires[n % 2], "queue.token.good") for n in range(200)]
+    screens = await asyncio.gather(*(hall.screen(wires[n % 2], "queue.token.good") for n in range(200)))
     for n in range(20):
         await centre.issue(f"A{n:03}")
         await centre.call(f"A{n:03}", f"q{n % 9:02}")

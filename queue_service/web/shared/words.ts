@@ -152,12 +152,16 @@ export interface ShownCall {
   spoken: number;
 }
 
-/** What people call a department: the matter it settles, where it settles just one, else its own name; without what stands in brackets. */
+/** A name without what stands in brackets behind it: "Sở Y tế (…)" → "Sở Y tế". */
+export function plain({ id, name, name_en }: Named): Named {
+  const cut = (text: string) => text.replace(/\s*\(.*\)\s*$/, "");
+  return { id, name: cut(name), name_en: name_en ? cut(name_en) : null };
+}
+
+/** What people call a department: the matter it settles, where it settles just one, else its own name. */
 export function matterOf(centre: Centre, department: Department): Named {
   const services = centre.services.filter((service) => service.department === department.id);
-  const { id, name, name_en } = services.length === 1 && services[0] ? services[0] : department;
-  const plain = (text: string) => text.replace(/\s*\(.*\)\s*$/, "");
-  return { id, name: plain(name), name_en: name_en ? plain(name_en) : null };
+  return plain(services.length === 1 && services[0] ? services[0] : department);
 }
 
 export type Frame<View, Event> =

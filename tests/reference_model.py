@@ -1,0 +1,705 @@
+"""
+The slow, obvious queue that everything must agree with.
+
+Plain lists, sorted anew at each question; no index, no running sum, no cleverness.  What a command answers, refuses and
+records here is what it means; the Lua functions are fast ways of saying the same.  A refusal puts everything back.
+
+``carry_out`` takes what ``TicketStore.carry_out`` takes, and returns the same reply or raises ``Refused``.  Records and
+events are maps with the names of the store; a field that is None is a field that is not there.
+"""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from typing import Any
+
+from queue_service.centre import Centre, Counter, clusters
+from queue_service.codec import MEAN_MEMORY, MEAN_OF_UNKNOWN_SERVICE_MS, MEAN_WEIGHT
+from queue_service.commands import Command, Press
+from queue_service.tickets import TRANSITIONS, State
+
+Record = dict[str, Any]
+
+IN_THE_BUILDING = ("waiting", "called", "serving", "parked", "no_show")
+FINISHED = ("served", "cancelled", "expired")
+UNTOUCHED = ("centre", "events", "answers", "answers_before")  # by a press that is refused, or only added to
+
+
+class Refused(Exception):
+    """The press is not carried out and nothing has changed."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class ReferenceModel:
+    """One centre's day."""
+
+    def __init__(self, centre: Centre, day: str, epoch: str, now_ms: int) -> None:
+        self.centre = centre
+        self.day = day
+        self.epoch = epoch
+        self.now = now_ms  # the centre's clock: the latest time it was ever told
+        self.orders = 0
+        self.issuing: Record = {"open": True, "text": ""}
+        self.sequences: dict[str, int] = {}
+        self.numbers: dict[str, str] = {}
+        self.means: dict[str, tuple[float, int]] = {}
+        self.tickets: dict[str, Record] = {}
+        self.counters: dict[str, Record] = {}
+        self.events: list[Record] = []
+        self.answers: dict[str, tuple[Command, Record]] = {}
+        self.answers_before: dict[str, tuple[Command, Record]] = {}
+        self.actor, self.over, self.new_ticket = "system", False, ""
+        self.record("CentreChanged", version=centre.version)
+
+    # -- a press --------------------------------------------------------------------------------------------------
+
+    def carry_out(self, command: Command, press: Press, version: str) -> Record:
+        """The answer to a press: the first one again, or that of the rule named like the command."""
+        answered = self.answers.get(press.press_id) or self.answers_before.get(press.press_id)
+        if answered:
+            if answered[0] != command:
+                raise Refused("KEY_REUSED")
+            return deepcopy(answered[1])
+        if version != self.centre.version:
+            raise Refused("STALE_CENTRE")
+        facts = len(self.events)
+        saved = {name: deepcopy(value) for name, value in self.__dict__.items() if name not in UNTOUCHED}
+        self.now = max(self.now, press.now_ms)
+        self.actor, self.over, self.new_ticket = press.actor, press.over, press.new_ticket
+        try:
+            reply: Record = getattr(self, command.press_name().replace("-", "_"))(command)
+        except Refused:
+            self.__dict__.update(saved)
+            del self.events[facts:]
+            raise
+        reply |= {"epoch": self.epoch, "seq": len(self.events), "now_ms": self.now, "day": self.day}
+        self.answers[press.press_id] = command, deepcopy(reply)
+        return deepcopy(reply)
+
+    def configure(self, centre: Centre, now_ms: int) -> None:
+        """Another configuration in the middle of the day; nobody may be lost by it."""
+        if centre.version == self.centre.version:
+            return
+        served = {line.service for counter in centre.counters for line in counter.serves}
+        if any(ticket["service"] not in served for ticket in self.waiting()):
+            raise Refused("NOBODY_SERVES")
+        kept = {counter.id for counter in centre.counters}
+        if any(record["ticket"] for id_, record in self.counters.items() if id_ not in kept):
+            raise Refused("COUNTER_BUSY")
+        self.now, self.centre, self.actor = max(self.now, now_ms), centre, "system"
+        self.record("CentreChanged", version=centre.version)
+        for gone in sorted(set(self.counters) - kept):
+            if self.counters.pop(gone)["state"] != "closed":
+                self.record("CounterClosed", counter=gone, draining=False)
+        for record in self.counters.values():
+            record["last"] = None
+        for ticket in self.in_order(self.waiting()):
+            if self.slip(ticket["service"], ticket["group"]) != ticket["counters"]:
+                self.announce_again(ticket)
+        ready = [record for record in self.counters.values() if record["ready"]]
+        for counter in sorted(ready, key=lambda record: (record["idle_since"], record["id"])):
+            if self.centre.policy.auto_ready and (due := self.due(counter)):
+                self.invite(due[0], counter, "call-next", due[1])
+
+    def record(self, kind: str, **fact: Any) -> int:
+        """Number a fact."""
+        known = {name: value for name, value in fact.items() if value is not None}
+        envelope = {"epoch": self.epoch, "seq": len(self.events) + 1, "at_ms": self.now, "type": kind}
+        self.events.append(deepcopy({**known, **envelope, "actor": self.actor}))
+        return len(self.events)
+
+    # -- what there is --------------------------------------------------------------------------------------------
+
+    def ticket(self, id: str) -> Record:
+        """The ticket."""
+        if id not in self.tickets:
+            raise Refused("UNKNOWN_TICKET")
+        return self.tickets[id]
+
+    def waiting(self, service: str | None = None) -> list[Record]:
+        """Who waits (for *service*)."""
+        return [
+            ticket
+            for ticket in self.tickets.values()
+            if ticket["state"] == "waiting" and service in (None, ticket["service"])
+        ]
+
+    @staticmethod
+    def in_order(tickets: list[Record]) -> list[Record]:
+        """By virtual arrival, then by order."""
+        return sorted(tickets, key=lambda ticket: (ticket["virtual_ms"], parts(ticket)))
+
+    def line(self, service: str, cls: str) -> list[Record]:
+        """One line and class, first come first."""
+        return self.in_order([ticket for ticket in self.waiting(service) if ticket["class"] == cls])
+
+    def ahead(self, ticket: Record) -> int:
+        """People of the same line who are due before *ticket*."""
+        promise = {cls.id: cls.promise_s * 1000 for cls in self.centre.policy.classes}
+
+        def due(one: Record) -> tuple[float, tuple[str, ...]]:
+            return one["virtual_ms"] + promise[one["class"]], parts(one)
+
+        return sum(due(other) < due(ticket) for other in self.waiting(ticket["service"]))
+
+    def mean(self, service: str) -> tuple[float, int]:
+        """Mean service time of a line in ms, and how many services it stands for."""
+        configured = {one.id: one.mean_service_s * 1000.0 for one in self.centre.services}
+        return self.means.get(service) or (configured.get(service, MEAN_OF_UNKNOWN_SERVICE_MS), MEAN_WEIGHT)
+
+    def counter(self, id: str) -> Record:
+        """The live record of a counter."""
+        nobody = {"id": id, "state": "closed", "since_ms": 0, "idle_since": 0}
+        nothing = dict.fromkeys(("officer", "reason", "ready", "ticket", "call", "last"))
+        return self.counters.setdefault(id, {**nobody, **nothing})
+
+    def plan(self, id: str) -> Counter:
+        """What the configuration says of a counter."""
+        for counter in self.centre.counters:
+            if counter.id == id:
+                return counter
+        raise Refused("UNKNOWN_COUNTER")
+
+    def own_counter(self, id: str) -> Record:
+        """The counter of a press; the actor has its seat, or may act over it."""
+        self.plan(id)
+        counter = self.counter(id)
+        if not self.over and counter["officer"] != self.actor:
+            raise Refused("NOT_YOUR_SEAT")
+        return counter
+
+    def free_counter(self, id: str) -> Record:
+        """The same, and it may invite somebody."""
+        counter = self.own_counter(id)
+        if counter["ticket"]:
+            raise Refused("COUNTER_BUSY")
+        if counter["state"] in ("paused", "closed"):
+            raise Refused("COUNTER_" + counter["state"].upper())
+        return counter
+
+    def in_hand(self, command: Any) -> tuple[Record, Record]:
+        """The ticket in hand and the counter; the law allows the command."""
+        counter = self.own_counter(command.counter)
+        if not counter["ticket"]:
+            raise Refused("COUNTER_IDLE")
+        ticket = self.tickets[counter["ticket"]]
+        self.lawful(ticket, command)
+        return ticket, counter
+
+    @staticmethod
+    def lawful(ticket: Record, command: Command) -> None:
+        """Refuse what the law of tickets.py has no row for."""
+        if type(command) not in TRANSITIONS[State(ticket["state"])]:
+            raise Refused("WRONG_STATE")
+
+    def served(self, service: str) -> bool:
+        """Some counter serves it."""
+        return any(line.service == service for counter in self.centre.counters for line in counter.serves)
+
+    def show(self, counter: Record) -> Record:
+        """What staff see of a counter."""
+        plan, last = self.plan(counter["id"]), counter["last"]
+        seen = {name: counter[name] for name in ("id", "state", "officer", "since_ms", "reason", "ticket")}
+        undo = last and {"press": last["press"], "until_ms": last["until_ms"]}
+        return seen | {"number": plan.number, "zone": plan.zone, "ready": bool(counter["ready"]), "undo": undo}
+
+    # -- what the ticket names ------------------------------------------------------------------------------------
+
+    def residual(self, counter: Record) -> float:
+        """When the counter will be free, in ms from now."""
+        if not counter["ticket"]:
+            return 0.0
+        ends: float = counter["called_at_ms"] + counter["mean_at_call"] - self.now
+        return max(ends, 0.25 * self.mean(counter["service"])[0])
+
+    def work(self, group: str) -> float:
+        """Mean service times of those who wait and whose slip says *group*."""
+        return math.fsum(ticket["work_ms"] for ticket in self.waiting() if ticket["group"] == group)
+
+    def slip(self, service: str, group: str) -> list[str] | None:
+        """The counters that a slip announced to *group* names."""
+        mode = self.centre.department_of(service).mode
+        every = [counter.id for counter in self.centre.counters_of(service)]
+        if mode == "cluster":
+            for n, cluster in enumerate(clusters(self.centre, service), 1):
+                if group == f"{service}.{n}":
+                    return [counter.id for counter in cluster]
+        if group not in every:
+            return None
+        return every if mode == "department" else [group]
+
+    def choose(self, service: str) -> str:
+        """The group that would begin soonest with one more."""
+        everybody = self.centre.counters_of(service)
+        takers = [one for one in everybody if self.counter(one.id)["state"] == "open"] or everybody
+        groups: dict[str, tuple[Counter, ...]] = {counter.id: (counter,) for counter in everybody}
+        if self.centre.department_of(service).mode == "cluster":
+            groups = {f"{service}.{n}": run for n, run in enumerate(clusters(self.centre, service), 1)}
+        keys = {}
+        for group, run in groups.items():
+            here = [counter for counter in run if counter in takers]
+            if here:
+                first, live = here[0], [self.counter(counter.id) for counter in here]
+                start = min(map(self.residual, live)) + self.work(group) / len(here)
+                seconds = math.floor(start / 1000 + 0.5)
+                idle = min(record["idle_since"] for record in live)
+                place = self.centre.counters.index(first)
+                keys[seconds, first.level(service), len(first.serves), idle, place] = group
+        return keys[min(keys)]
+
+    def stand_in_line(self, ticket: Record, group: str | None = None) -> None:
+        """The ticket begins to wait."""
+        ticket["group"] = group or self.choose(ticket["service"])
+        ticket["counters"] = [group] if group else self.slip(ticket["service"], ticket["group"])
+        ticket |= dict.fromkeys(("counter", "called_at_ms", "started_at_ms", "ended_at_ms"))
+        ticket |= {"state": "waiting", "rings": 0, "work_ms": self.mean(ticket["service"])[0]}
+
+    def announce_again(self, ticket: Record) -> None:
+        """Its slip names counters that are not there: it chooses again."""
+        named, ticket["state"] = ticket["counters"], "away"  # its own work does not count while it chooses
+        ticket["group"] = self.choose(ticket["service"])
+        ticket["state"] = "waiting"
+        ticket["counters"] = self.slip(ticket["service"], ticket["group"])
+        ticket["work_ms"] = self.mean(ticket["service"])[0]
+        if ticket["counters"] != named:
+            self.tell("TicketReassigned", ticket, "counters")
+
+    def move_back(self, ticket: Record, places: int) -> bool:
+        """Behind up to *places* others of its line and class."""
+        here = (ticket["virtual_ms"], parts(ticket))
+        behind = [
+            one for one in self.line(ticket["service"], ticket["class"]) if (one["virtual_ms"], parts(one)) > here
+        ][:places]
+        if behind:
+            ticket["virtual_ms"] = behind[-1]["virtual_ms"]
+            ticket["order"] = behind[-1]["order"] + ":" + parts(ticket)[-1]
+        return bool(behind)
+
+    # -- who is called --------------------------------------------------------------------------------------------
+
+    def due(self, counter: Record) -> tuple[Record, Record] | None:
+        """Counted-wait first: whom the counter calls, and why."""
+        policy, plan = self.centre.policy, self.plan(counter["id"])
+        promise = {cls.id: cls.promise_s * 1000 for cls in policy.classes}
+        level = {line.service: line.level for line in plan.serves}
+
+        def handicap(ticket: Record) -> float:
+            return policy.handicap_s * 1000 * (level[ticket["service"]] - 1)
+
+        def ratio(ticket: Record) -> float:
+            return promise["standard"] / promise[ticket["class"]]
+
+        def counted(ticket: Record) -> float:
+            share: float = ratio(ticket) * (self.now - ticket["virtual_ms"])
+            return share - handicap(ticket) - policy.kappa * self.mean(ticket["service"])[0]
+
+        def is_own(ticket: Record) -> bool:
+            mode = self.centre.department_of(ticket["service"]).mode
+            mine = [counter["id"]]
+            for n, run in enumerate(clusters(self.centre, ticket["service"]), 1):
+                if plan in run:
+                    mine.append(f"{ticket['service']}.{n}")
+            return mode != "department" and ticket["group"] in mine
+
+        everybody = [ticket for ticket in self.waiting() if ticket["service"] in level]
+        by_wait = sorted(everybody, key=lambda ticket: (-counted(ticket), parts(ticket)))
+        own = next(filter(is_own, by_wait), None)
+        if not everybody or (counter["state"] == "draining" and not own):
+            return None
+        chosen = oldest = by_wait[0]
+        window = policy.window(self.centre.department_of(own["service"]).mode) * 1000 if own else 0
+        rule = "oldest"
+        if own and (counter["state"] == "draining" or counted(own) >= counted(oldest) - window):
+            chosen, rule = own, "own"
+        lines = {(ticket["service"], ticket["class"]) for ticket in everybody}
+        why = {
+            "rule": "only" if len(lines) == 1 else rule,
+            "class": chosen["class"],
+            "waited_ms": self.now - chosen["virtual_ms"],
+            "counted_ms": math.floor(counted(chosen) + 0.5),
+            "ratio": ratio(chosen),
+            "handicap_ms": handicap(chosen),
+            "mean_ms": math.floor(self.mean(chosen["service"])[0] + 0.5),
+            "considered": len(lines),
+            "window_ms": window,
+        }
+        if chosen is not oldest:
+            why["oldest"] = oldest["id"]
+            why["oldest_counted_ms"] = math.floor(counted(oldest) + 0.5)
+            why["window_used_ms"] = math.floor(counted(oldest) - counted(chosen) + 0.5)
+        return chosen, why
+
+    def invite(self, ticket: Record, counter: Record, press: str, why: Record, reason: str | None = None) -> None:
+        """The one place where a call happens."""
+        before, was = deepcopy(ticket), ticket["state"]
+        call = len(self.events) + 1
+        ticket |= {"state": "called", "counter": counter["id"], "called_at_ms": self.now, "rings": 1, "call": call}
+        ticket |= dict.fromkeys(("started_at_ms", "ended_at_ms", "park_reason"))
+        self.remember(counter, press, before, ticket)
+        counter |= {"ready": None, "ticket": ticket["id"], "called_at_ms": self.now, "service": ticket["service"]}
+        counter["mean_at_call"] = self.mean(ticket["service"])[0]
+        shown = {name: ticket[name] for name in ("number", "department", "language")}
+        counter["call"] = shown | {"at_ms": self.now, "seq": call, "rings": 1, "ticket_state": "called"}
+        fields = "department service class counter call language"
+        self.tell("TicketCalled", ticket, fields, was=was, why=why, reason=reason)
+
+    def offer(self, ticket: Record) -> None:
+        """A ticket has begun to wait: a counter that asked and got nobody calls it; those the slip names go first."""
+        if not self.centre.policy.auto_ready:
+            return
+        plans = self.centre.counters_of(ticket["service"])
+        ready = [self.counter(plan.id) for plan in sorted(plans, key=self.centre.counters.index)]
+        ready = [one for one in ready if one["ready"] and one["state"] == "open" and not one["ticket"]]
+        mode = self.centre.department_of(ticket["service"]).mode
+        named = [ticket["group"]] if mode == "department" else ticket["counters"]
+        takers = [one for one in ready if one["id"] in named] or ready
+        if takers:
+            taker = min(takers, key=lambda one: one["idle_since"])
+            self.invite(ticket, taker, "call-next", self.reason("ready", ticket))
+
+    def reason(self, rule: str, ticket: Record) -> Record:
+        """Why a call that nobody had to choose."""
+        return {"rule": rule, "class": ticket["class"], "waited_ms": self.now - ticket["virtual_ms"], "considered": 1}
+
+    def remember(self, counter: Record, press: str, before: Record, after: Record, learned: Any = None) -> None:
+        """The last step of a counter, for undo."""
+        until = self.now + self.centre.policy.undo_s * 1000
+        counter["last"] = {"press": press, "until_ms": until, "before": before, "state": after["state"]}
+        counter["last"] |= {"held": counter["ticket"], "call": deepcopy(counter["call"]), "learned": learned}
+
+    def dismiss(self, ticket: Record, counter: Record, state: str, press: str, learned: Any = None) -> None:
+        """The ticket in hand leaves the counter."""
+        before = deepcopy(ticket)
+        ticket |= {"state": state, "ended_at_ms": self.now}
+        self.remember(counter, press, before, ticket, learned)
+        self.mark_call(ticket, counter, state)
+        counter |= {"ticket": None, "idle_since": self.now, "ready": None}
+        if counter["state"] == "closed":
+            counter["officer"] = None
+
+    @staticmethod
+    def mark_call(ticket: Record, counter: Record, state: str) -> None:
+        """What the board shows beside the counter, if it still shows this call."""
+        if counter["call"] and counter["call"]["seq"] == ticket["call"]:
+            counter["call"]["ticket_state"] = state
+
+    def tell(self, kind: str, ticket: Record, fields: str, **more: Any) -> None:
+        """Record what happened to a ticket: its number, *fields* of it, and *more*."""
+        shown = {name: ticket.get(name) for name in ("number", *fields.split())}
+        self.record(kind, ticket=ticket["id"], **shown | more)
+
+    def answer(self, ticket: Record | None, counter: Record | None = None, ahead: int | None = None) -> Record:
+        """What most presses answer."""
+        return {
+            **({"ticket": deepcopy(ticket) | {"ahead": ahead}} if ticket else {}),
+            **({"counter": self.show(counter)} if counter else {}),
+        }
+
+    # -- presses, each named like its command ---------------------------------------------------------------------
+
+    def issue_ticket(self, wish: Any) -> Record:
+        service = next((one for one in self.centre.services if one.id == wish.service), None)
+        if not service:
+            raise Refused("UNKNOWN_SERVICE")
+        if not self.issuing["open"] and not self.over:
+            raise Refused("ISSUING_CLOSED")
+        if not self.served(service.id):
+            raise Refused("NOBODY_SERVES")
+        if wish.cls not in [cls.id for cls in self.centre.policy.classes] or self.new_ticket in self.tickets:
+            raise Refused("MALFORMED")
+        department = self.centre.department_of(service.id)
+        taken = [
+            ticket["number"]
+            for ticket in self.tickets.values()
+            if ticket["day"] == self.day or ticket["state"] in IN_THE_BUILDING
+        ]
+        for n in range(self.sequences.get(department.id, 0) + 1, department.daily_cap + 1):
+            if f"{department.letter}{n:03}" not in taken:
+                break
+        else:
+            raise Refused("NUMBERS_EXHAUSTED")
+        self.sequences[department.id] = n
+        self.orders += 1
+        ticket = {
+            "id": self.new_ticket,
+            "number": f"{department.letter}{n:03}",
+            "department": department.id,
+            "service": service.id,
+            "class": wish.cls,
+            "ground": wish.ground,
+            "language": wish.language,
+            "procedure": wish.procedure,
+            "day": self.day,
+            "issued_at_ms": self.now,
+            "virtual_ms": self.now,
+            "order": f"{self.orders:08}",
+            "printed": False,
+        }
+        self.numbers[ticket["number"]] = ticket["id"]
+        ahead = self.ahead(ticket)
+        self.stand_in_line(ticket)
+        self.tickets[ticket["id"]] = ticket
+        self.tell("TicketIssued", ticket, "department service class counters ground procedure virtual_ms")
+        self.offer(ticket)
+        return self.answer(ticket, ahead=ahead)
+
+    def call_next(self, wish: Any) -> Record:
+        counter = self.free_counter(wish.counter)
+        due = self.due(counter)
+        if due:
+            self.invite(due[0], counter, "call-next", due[1])
+        elif counter["state"] == "open":
+            counter["ready"] = True
+        return self.answer(due and due[0], counter)
+
+    def call_chosen(self, wish: Any) -> Record:
+        counter = self.free_counter(wish.counter)
+        ticket = self.ticket(self.numbers.get(wish.ticket.upper(), wish.ticket))
+        self.lawful(ticket, wish)
+        self.invite(ticket, counter, "call", self.reason("chosen", ticket), wish.reason)
+        return self.answer(ticket, counter)
+
+    def resume(self, wish: Any) -> Record:
+        counter = self.free_counter(wish.counter)
+        ticket = self.ticket(wish.ticket)
+        self.lawful(ticket, wish)
+        self.invite(ticket, counter, "resume", self.reason("resumed", ticket))
+        return self.answer(ticket, counter)
+
+    def recall(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        ticket["rings"] += 1
+        if counter["call"] and counter["call"]["seq"] == ticket["call"]:
+            counter["call"]["rings"] = ticket["rings"]
+        self.tell("TicketRecalled", ticket, "department counter rings language")
+        return self.answer(ticket, counter)
+
+    def start(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        ticket |= {"state": "serving", "started_at_ms": self.now}
+        self.mark_call(ticket, counter, "serving")
+        self.tell("ServiceStarted", ticket, "counter")
+        return self.answer(ticket, counter)
+
+    def complete(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        mean, services = before = self.mean(ticket["service"])
+        n = min(services + 1, MEAN_MEMORY)
+        learned = mean + (self.now - ticket["called_at_ms"] - mean) / n, n
+        self.means[ticket["service"]] = learned
+        self.dismiss(ticket, counter, "served", "complete", learned=(before, learned))
+        self.tell("TicketServed", ticket, "department service counter called_at_ms started_at_ms")
+        return self.answer(ticket, counter)
+
+    def mark_no_show(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        policy = self.centre.policy
+        if ticket["rings"] < policy.calls_before_no_show:
+            raise Refused("TOO_EARLY_NO_SHOW")
+        ticket_was_at = ticket["counter"]
+        self.dismiss(ticket, counter, "no_show", "no-show")
+        ticket["missed"] = ticket.get("missed", 0) + 1
+        self.tell("TicketNoShow", ticket, "department service", counter=ticket_was_at)
+        places = policy.no_show_back_places
+        if places and ticket["missed"] <= policy.no_show_returns and self.served(ticket["service"]):
+            counter["last"] = None
+            self.move_back(ticket, places)
+            self.stand_in_line(ticket)
+            self.tell("TicketRevived", ticket, "department service class counters", was="no_show")
+            self.offer(ticket)
+        return self.answer(ticket, counter)
+
+    def park(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        self.dismiss(ticket, counter, "parked", "park")
+        ticket["park_reason"] = wish.reason
+        self.tell("TicketParked", ticket, "department service counter", reason=wish.reason)
+        return self.answer(ticket, counter)
+
+    def transfer(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        service = wish.service
+        if wish.to_counter:
+            lines = sorted(self.plan(wish.to_counter).serves, key=lambda line: line.level)
+            serves = [line.service for line in lines]
+            if service and service not in serves:
+                raise Refused("NOBODY_SERVES")
+            if not service and serves:
+                service = ticket["service"] if ticket["service"] in serves else serves[0]
+        if not service:
+            raise Refused("MALFORMED")
+        if service not in [one.id for one in self.centre.services]:
+            raise Refused("UNKNOWN_SERVICE")
+        if not self.served(service):
+            raise Refused("NOBODY_SERVES")
+        was = {"from_department": ticket["department"], "from_service": ticket["service"], "counter": counter["id"]}
+        self.dismiss(ticket, counter, "waiting", "transfer")
+        oldest = self.now - self.centre.policy.transfer_age_cap_s * 1000
+        ticket |= {"service": service, "department": self.centre.department_of(service).id, "note": wish.note}
+        ticket["virtual_ms"] = max(ticket["issued_at_ms"], oldest)
+        ticket["state"] = "away"  # its own work does not count while it chooses
+        self.stand_in_line(ticket, wish.to_counter)
+        self.tell("TicketTransferred", ticket, "department service class counters note", **was)
+        self.offer(ticket)
+        return self.answer(ticket, counter)
+
+    def cancel(self, wish: Any) -> Record:
+        return self.finish(wish, "cancelled", "TicketCancelled", wish.reason)
+
+    def expire(self, wish: Any) -> Record:
+        return self.finish(wish, "expired", "TicketExpired")
+
+    def finish(self, wish: Any, state: str, kind: str, reason: str | None = None) -> Record:
+        ticket = self.ticket(wish.ticket)
+        self.lawful(ticket, wish)
+        was = ticket["state"]
+        ticket |= {"state": state, "ended_at_ms": self.now}
+        self.tell(kind, ticket, "department service", was=was, reason=reason)
+        return self.answer(ticket)
+
+    def revive(self, wish: Any) -> Record:
+        ticket = self.ticket(wish.ticket)
+        self.lawful(ticket, wish)
+        if not self.served(ticket["service"]):
+            raise Refused("NOBODY_SERVES")
+        if self.numbers.get(ticket["number"]) != ticket["id"]:
+            raise Refused("WRONG_STATE")
+        was = ticket["state"]
+        if was == "no_show":
+            ticket["virtual_ms"] += self.now - ticket["ended_at_ms"]
+        ticket["park_reason"] = None
+        ahead = self.ahead(ticket)
+        self.stand_in_line(ticket)
+        self.tell("TicketRevived", ticket, "department service class counters", was=was, reason=wish.reason)
+        self.offer(ticket)
+        return self.answer(ticket, ahead=ahead)
+
+    def mark_late(self, wish: Any) -> Record:
+        ticket = self.ticket(wish.ticket)
+        self.lawful(ticket, wish)
+        if self.move_back(ticket, self.centre.policy.late_back_places):
+            self.tell("TicketMovedBack", ticket, "department service")
+        return self.answer(ticket, ahead=self.ahead(ticket))
+
+    def mark_printed(self, wish: Any) -> Record:
+        ticket = self.ticket(wish.ticket)
+        self.lawful(ticket, wish)
+        if not ticket["printed"]:
+            ticket["printed"] = True
+            self.tell("TicketPrinted", ticket, "")
+        return self.answer(ticket)
+
+    def undo(self, wish: Any) -> Record:
+        counter = self.own_counter(wish.counter)
+        last = counter["last"]
+        if not last:
+            raise Refused("NOTHING_TO_UNDO")
+        if self.now > last["until_ms"]:
+            raise Refused("UNDO_EXPIRED")
+        before = deepcopy(last["before"])
+        ticket = self.tickets.get(before["id"])
+        if not ticket or self.numbers.get(before["number"]) != before["id"]:
+            raise Refused("TICKET_ELSEWHERE")
+        was_call = last["state"] == "called"
+        if was_call and counter["ticket"] != ticket["id"]:
+            raise Refused("TICKET_ELSEWHERE")
+        if not was_call and (ticket["state"], ticket["call"]) != (last["state"], before["call"]):
+            raise Refused("TICKET_ELSEWHERE")
+        if last["learned"] and self.means[before["service"]] == last["learned"][1]:
+            self.means[before["service"]] = last["learned"][0]
+        before["printed"] = ticket["printed"]
+        self.tickets[before["id"]] = before
+        counter |= {"ticket": last["held"], "call": last["call"], "last": None, "ready": None}
+        gone = {"was": ticket["state"], "left_line": ticket["service"] if ticket["state"] == "waiting" else None}
+        now = {"now": before["state"], "call_before": counter["call"], "counter": counter["id"]}
+        self.tell("StepUndone", before, "department service", **gone, **now)
+        if before["state"] == "waiting":
+            self.offer(before)
+        return self.answer(before, counter)
+
+    def open(self, wish: Any) -> Record:
+        self.plan(wish.counter)
+        counter = self.counter(wish.counter)
+        taken_from = counter["officer"] if counter["officer"] != self.actor else None
+        if taken_from and not wish.take_over:
+            raise Refused("SEAT_TAKEN")
+        if (counter["state"], counter["officer"]) != ("open", self.actor):
+            if counter["state"] != "open":
+                counter |= {"since_ms": self.now, "idle_since": self.now}
+            counter |= {"state": "open", "officer": self.actor, "reason": None, "ready": None}
+            self.record("CounterOpened", counter=counter["id"], taken_from=taken_from)
+        return self.answer(self.tickets.get(counter["ticket"]), counter)
+
+    def pause(self, wish: Any) -> Record:
+        counter = self.own_counter(wish.counter)
+        if counter["state"] == "closed":
+            raise Refused("COUNTER_CLOSED")
+        if counter["state"] != "paused":
+            counter |= {"state": "paused", "since_ms": self.now, "reason": wish.reason, "ready": None}
+            self.record("CounterPaused", counter=counter["id"], reason=wish.reason)
+        return self.answer(self.tickets.get(counter["ticket"]), counter)
+
+    def close(self, wish: Any) -> Record:
+        counter = self.own_counter(wish.counter)
+        state = "draining" if wish.drain and counter["state"] != "closed" else "closed"
+        if counter["state"] != state:
+            counter |= {"state": state, "since_ms": self.now, "reason": None, "ready": None}
+            if state == "closed":
+                counter |= {"call": None, "officer": counter["officer"] if counter["ticket"] else None}
+            self.record("CounterClosed", counter=counter["id"], draining=state == "draining")
+            if state == "closed":
+                for ticket in self.in_order(self.waiting()):
+                    if self.sits_in_the_dark(ticket, counter["id"]):
+                        self.announce_again(ticket)
+        return self.answer(self.tickets.get(counter["ticket"]), counter)
+
+    def sits_in_the_dark(self, ticket: Record, closed: str) -> bool:
+        """The counter that closed is the one it was announced to, or its cluster has no open counter left."""
+        if ticket["group"] == closed:
+            return True
+        is_cluster = self.centre.department_of(ticket["service"]).mode == "cluster"
+        attended = any(self.counter(id_)["state"] == "open" for id_ in ticket["counters"])
+        return is_cluster and closed in ticket["counters"] and not attended
+
+    def switch_issuing(self, wish: Any) -> Record:
+        issuing = {"open": wish.open, "text": wish.text}
+        if issuing != self.issuing:
+            self.issuing = issuing
+            self.record("IssuingSwitched", **issuing)
+        return {"issuing": issuing}
+
+    def advance_day(self, wish: Any) -> Record:
+        if wish.day <= self.day:
+            raise Refused("DAY_NOT_LATER")
+        self.day, self.sequences = wish.day, {}
+        self.answers_before, self.answers = self.answers, {}
+        for counter in self.counters.values():
+            counter |= {"call": None, "last": None}
+        self.record("DayAdvanced", day=wish.day)
+        return {}
+
+    def forget(self, wish: Any) -> Record:
+        gone = [
+            id_
+            for id_ in dict.fromkeys(wish.tickets)
+            if (ticket := self.tickets.get(id_)) and ticket["state"] in FINISHED and ticket["day"] < self.day
+        ]
+        for id_ in gone:
+            number = self.tickets.pop(id_)["number"]
+            if self.numbers.get(number) == id_:
+                del self.numbers[number]
+        return {"forgotten": len(gone)}
+
+    def renew_epoch(self, wish: Any) -> Record:
+        self.epoch = wish.epoch
+        self.record("EpochRenewed")
+        return {}
+
+
+def parts(ticket: Record) -> tuple[str, ...]:
+    """The order of a ticket; ``00000002:00000001`` is the first ticket, moved right behind the second."""
+    return tuple(ticket["order"].split(":"))

@@ -1,0 +1,290 @@
+"""
+The world of the service's tests: the whole service in this process, on the session's server, and people who speak to it.
+
+``house`` (tests/service/conftest.py) is a service with a small centre; ``house.kiosk``, ``house.lan`` … are callers, so
+that a test reads like a transcript: ``await house.kiosk.press("tickets", {"service": "a"})``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import msgspec
+from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector, WSMsgType
+from redis.asyncio import Redis
+
+from builders import a_centre
+from queue_service.app import Service
+from queue_service.centre import Board, Centre, Ground, Kiosk, to_json
+from queue_service.clock import Clock
+from queue_service.errors import CODES
+from queue_service.identity import Identities
+from queue_service.settings import Settings
+from queue_service.store import CENTRES_KEY
+
+DEADLINE_S = 10.0
+JSON = "application/json"
+MSGPACK = "application/vnd.msgpack"
+LEAKS = (b"Traceback", b'File "', b".py", b"redis", b"aiohttp", b"msgspec", b"asyncio", b"Exception", b"0x7f", b"/work")
+"""What no refusal may show of the inside."""
+
+_presses = itertools.count(1)
+
+
+def a_key() -> str:
+    """A press id that nobody used."""
+    return f"press-{next(_presses):05}-{secrets.token_hex(4)}"
+
+
+async def until(true: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Await a state, with a deadline."""
+    end = time.monotonic() + deadline_s
+    while not true():
+        assert time.monotonic() < end, f"not reached in {deadline_s} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+class Answer(NamedTuple):
+    """What the service said."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def value(self) -> Any:
+        """The decoded body."""
+        kind = self.headers.get("Content-Type", "")
+        return msgpack.unpackb(self.raw) if kind.startswith(MSGPACK) else json.loads(self.raw)
+
+    @property
+    def ticket(self) -> dict[str, Any]:
+        """The ticket of a press that was done."""
+        assert self.status in (200, 201), (self.status, self.raw)
+        return self.value["ticket"]
+
+    @property
+    def code(self) -> str:
+        """The code of a refusal: a proper problem document that says what is wrong and shows nothing of the inside."""
+        assert self.status >= 400, (self.status, self.raw)
+        assert self.headers["Content-Type"].startswith("application/problem+json"), (
+            self.status,
+            self.headers,
+            self.raw,
+        )
+        document = self.value
+        assert {"type", "title", "status", "detail", "code"} <= set(document)
+        assert self.status == document["status"]
+        assert document["code"] in CODES
+        assert len(document["detail"]) > 5
+        assert not [leak for leak in LEAKS if leak in self.raw]
+        if self.status in (429, 503):
+            assert int(self.headers["Retry-After"]) >= 1
+        return document["code"]
+
+
+class Caller:
+    """Somebody who speaks to the service about one centre."""
+
+    def __init__(
+        self, session: ClientSession, base: str, centre: str, token: str | None = None, name: str = ""
+    ) -> None:
+        self.session, self.base, self.centre, self.token, self.name = session, base, centre, token, name
+
+    def url(self, path: str) -> str:
+        """*path* of the own centre; from the root if it begins with a slash."""
+        return self.base + (path if path.startswith("/") else f"/api/v1/centres/{self.centre}/{path}".rstrip("/"))
+
+    def headers(self, **more: str) -> dict[str, str]:
+        return ({"Authorization": f"Bearer {self.token}"} if self.token else {}) | more
+
+    async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> Answer:
+        """Any request."""
+        async with self.session.request(
+            method, self.url(path), headers=self.headers(**(headers or {})), **options
+        ) as it:
+            return Answer(it.status, it.headers, await it.read())
+
+    async def get(self, path: str = "", **options: Any) -> Answer:
+        return await self.ask("GET", path, **options)
+
+    async def press(self, path: str, body: Any = None, key: str | None = None, **options: Any) -> Answer:
+        """A change, with a key of its own unless told."""
+        headers = {"Idempotency-Key": key or a_key(), "Content-Type": JSON} | options.pop("headers", {})
+        return await self.ask("POST", path, headers, data=json.dumps(body or {}), **options)
+
+    async def at(self, counter: str, press: str, **body: Any) -> Answer:
+        """A press at a counter."""
+        return await self.press(f"counters/{counter}/{press}", body)
+
+    async def issue(self, service: str = "a", **body: Any) -> dict[str, Any]:
+        """Take a number."""
+        return (await self.press("tickets", {"service": service, **body})).ticket
+
+    async def look(self, ticket: str) -> dict[str, Any]:
+        return (await self.get(f"tickets/{ticket}")).ticket
+
+    async def socket(self, path: str, *protocols: str, **hello: Any) -> Watcher:
+        """A WebSocket that has said hello."""
+        offered = protocols or ("queue.v1.json",)
+        if self.token:
+            offered += (f"queue.token.{self.token}",)
+        websocket = await self.session.ws_connect(self.url(path), protocols=offered)
+        watcher = Watcher(websocket)
+        await watcher.say(type="hello", epoch=hello.get("epoch"), seq=hello.get("seq"), screen="test")
+        return watcher
+
+
+class Watcher:
+    """The other end of a stream: it keeps every frame and notes how it ended."""
+
+    def __init__(self, websocket: ClientWebSocketResponse) -> None:
+        self.websocket = websocket
+        self.binary = websocket.protocol == "queue.v1.msgpack"
+        self.frames: list[dict[str, Any]] = []
+        self.closed: int | None = None
+        self._reader = asyncio.create_task(self._read())
+
+    async def say(self, **message: Any) -> None:
+        if self.binary:
+            await self.websocket.send_bytes(msgpack.packb(message))
+        else:
+            await self.websocket.send_str(json.dumps(message))
+
+    async def _read(self) -> None:
+        while (message := await self.websocket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            self.frames.append(msgpack.unpackb(message.data) if self.binary else json.loads(message.data))
+        self.closed = self.websocket.close_code or 1006
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """The snapshot, or the frame that says from where it goes on."""
+        return next((frame for frame in self.frames if frame["type"] in ("snapshot", "resumed")), None)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [frame["event"] for frame in self.frames if frame["type"] == "event"]
+
+    async def sees(self, kind: str, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """The first event of *kind*."""
+        await until(
+            lambda: any(event["type"] == kind for event in self.events), f"{kind}; closed {self.closed}", deadline_s
+        )
+        return next(event for event in self.events if event["type"] == kind)
+
+    async def begins(self) -> dict[str, Any]:
+        await until(lambda: self.start or self.closed, "the stream begins")
+        assert self.start is not None, self.closed
+        return self.start
+
+    async def ends(self, deadline_s: float = DEADLINE_S) -> int:
+        await until(lambda: self.closed is not None, "the stream is closed", deadline_s)
+        assert self.closed is not None
+        return self.closed
+
+    async def leave(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self.websocket.close()
+
+
+class House:
+    """A service in this process, its centre and its people."""
+
+    def __init__(
+        self, service: Service, session: ClientSession, identities: Identities, redis: Redis, centre: Centre
+    ) -> None:
+        self.service, self.session, self.identities, self.redis, self.centre = (
+            service,
+            session,
+            identities,
+            redis,
+            centre,
+        )
+        self.nobody = self.caller()
+
+    def caller(self, token: str | None = None, name: str = "", centre: str | None = None) -> Caller:
+        return Caller(self.session, self.service.base, centre or self.centre.id, token, name)
+
+    async def device(self, role: str, device: str | None = None, *, of: str | None = None) -> Caller:
+        """A kiosk, board or integrator; *of* another centre."""
+        home = of or self.centre.id
+        made, token = await self.identities.devices.create(role=role, centre=home, now_ms=0, device=device)
+        return self.caller(token, made.id)
+
+    async def staff(self, name: str, *roles: str, of: str | None = None) -> Caller:
+        """Somebody who is signed in."""
+        home = of or self.centre.id
+        full_name = f"{home}.{name}"
+        now_ms = self.service.clock.now_ms()
+        await self.identities.accounts.create(full_name, "right password", roles=roles, centres=(home,), now_ms=now_ms)
+        return self.caller(await self.identities.sessions.create(full_name, now_ms), full_name)
+
+    async def meet(self) -> None:
+        """The people that most tests need."""
+        self.kiosk = await self.device("kiosk", "k1")
+        self.board = await self.device("board", "hall")
+        self.integrator = await self.device("integrator")
+        self.lan = await self.staff("lan", "officer")
+        self.binh = await self.staff("binh", "officer")
+        self.desk = await self.staff("desk", "desk")
+        self.chief = await self.staff("chief", "supervisor")
+        self.admin = await self.staff("admin", "admin")
+
+    async def state(self) -> dict[str, Any]:
+        """The whole truth, without what time changes."""
+        state = (await self.chief.get("state")).value
+        del state["now_ms"]
+        return state
+
+
+def a_hall(**policy: Any) -> Centre:
+    """Three counters, two services, a board and a kiosk."""
+    centre = a_centre({"q01": "a b:2", "q02": "a", "q03": "b"}, **policy)
+    return msgspec.structs.replace(
+        centre,
+        boards=(Board(id="hall", name="Bảng", zones=("z",)),),
+        kiosks=(Kiosk(id="k1", name="Kiosk", zone="z"),),
+        grounds=(Ground(id="elderly", name="Người cao tuổi", name_en="Elderly"),),
+    )
+
+
+@asynccontextmanager
+async def a_service(
+    redis_url: str, folder: Path, *centres: Centre, clock: Clock | None = None
+) -> AsyncIterator[Service]:
+    """The service as one worker, with *centres* in force."""
+    files = tuple(folder / f"{centre.id}.json" for centre in centres)
+    for file, centre in zip(files, centres, strict=True):
+        file.write_bytes(to_json(centre))
+    async with Service(
+        Settings(port=0, redis_url=redis_url, data_dir=folder, centres=files), clock=clock
+    ).running() as service:
+        yield service
+
+
+@asynccontextmanager
+async def a_house(redis_url: str, folder: Path, centre: Centre, clock: Clock | None = None) -> AsyncIterator[House]:
+    """A service with its people; its centre is taken out of the store again."""
+    async with (
+        Redis.from_url(redis_url) as redis,
+        a_service(redis_url, folder, centre, clock=clock) as service,
+        ClientSession(connector=TCPConnector(limit=0)) as session,
+    ):
+        identities = Identities(redis)
+        try:
+            house = House(service, session, identities, redis, centre)
+            await house.meet()
+            yield house
+        finally:
+            identities.close()
+            await redis.hdel(CENTRES_KEY, centre.id)
