@@ -11,7 +11,7 @@ counter that is closed and has no call, a line in which nobody waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 View = dict[str, Any]
@@ -93,21 +93,28 @@ def _mark(view: View, event: Event, **changed: Any) -> None:
         seat.update(changed)
 
 
-def _wait(view: View, service: str, people: int) -> None:
-    waiting = view["waiting"].get(service, 0) + people
-    if waiting:
-        view["waiting"][service] = waiting
-    else:
-        view["waiting"].pop(service, None)
+def _wait(view: View, services: Iterable[str], people: int) -> None:
+    for service in services:
+        waiting = view["waiting"].get(service, 0) + people
+        if waiting:
+            view["waiting"][service] = waiting
+        else:
+            view["waiting"].pop(service, None)
+
+
+def _lines(event: Event) -> Sequence[str]:
+    """The lines a ticket enters or leaves: usually that of its service, several when it may be called for any of them."""
+    lines: Sequence[str] = event.get("lines") or (event["service"],)
+    return lines
 
 
 def _begins_to_wait(view: View, event: Event) -> None:
-    _wait(view, event["service"], 1)
+    _wait(view, _lines(event), 1)
 
 
 def _gives_up(view: View, event: Event) -> None:
     if event["was"] == "waiting":
-        _wait(view, event["service"], -1)
+        _wait(view, _lines(event), -1)
 
 
 def _called(view: View, event: Event) -> None:
@@ -128,10 +135,8 @@ def _transferred(view: View, event: Event) -> None:
 
 
 def _step_undone(view: View, event: Event) -> None:
-    if event.get("left_line") is not None:
-        _wait(view, event["left_line"], -1)
-    if event["now"] == "waiting":
-        _wait(view, event["service"], 1)
+    _wait(view, event.get("left") or (), -1)
+    _wait(view, event.get("lines") or (), 1)
     _set(view, event["counter"], **_shown(event.get("call_before")))
 
 

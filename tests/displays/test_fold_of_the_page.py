@@ -50,7 +50,7 @@ def an_event(pick: random.Random, seq: int) -> dict[str, Any]:
         "language": pick.choice(["vi", "en", None]),
         "was": pick.choice(["waiting", "parked", "called"]),
         "now": pick.choice(["waiting", "serving"]),
-        "left_line": pick.choice([None, "land"]),
+        **pick.choice([{}, {"lines": ["land"]}, {"lines": ["police", "advice"], "left": ["land"]}]),
         "call_before": pick.choice([None, call, {**call, "language": "en", "department": "land"}]),
         "draining": pick.choice([True, False]),
         "open": pick.choice([True, False]),

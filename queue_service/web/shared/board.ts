@@ -60,21 +60,27 @@ function mark(view: BoardView, event: PublicEvent, changed: Partial<BoardCall>):
   return seat && seat.number === event.number ? set(view, event.counter, changed) : view;
 }
 
-function wait(view: BoardView, service: string | null | undefined, people: number): BoardView {
-  if (!service) return view;
+function wait(view: BoardView, services: readonly string[], people: number): BoardView {
   const waiting = { ...view.waiting };
-  const now = (waiting[service] ?? 0) + people;
-  if (now) waiting[service] = now;
-  else delete waiting[service];
+  for (const service of services) {
+    const now = (waiting[service] ?? 0) + people;
+    if (now) waiting[service] = now;
+    else delete waiting[service];
+  }
   return { ...view, waiting };
 }
 
+/** The lines a ticket enters or leaves: usually that of its service, several when it may be called for any of them. */
+function lines(event: PublicEvent): readonly string[] {
+  return event.lines ?? (event.service ? [event.service] : []);
+}
+
 function beginsToWait(view: BoardView, event: PublicEvent): BoardView {
-  return wait(view, event.service, 1);
+  return wait(view, lines(event), 1);
 }
 
 function givesUp(view: BoardView, event: PublicEvent): BoardView {
-  return event.was === "waiting" ? wait(view, event.service, -1) : view;
+  return event.was === "waiting" ? wait(view, lines(event), -1) : view;
 }
 
 function called(view: BoardView, event: PublicEvent): BoardView {
@@ -90,8 +96,7 @@ function called(view: BoardView, event: PublicEvent): BoardView {
 }
 
 function stepUndone(view: BoardView, event: PublicEvent): BoardView {
-  const left = wait(view, event.left_line, -1);
-  const back = event.now === "waiting" ? wait(left, event.service, 1) : left;
+  const back = wait(wait(view, event.left ?? [], -1), event.lines ?? [], 1);
   return set(back, event.counter, shown(event.call_before));
 }
 

@@ -135,7 +135,9 @@ export interface PublicEvent {
   language?: string;
   was?: string;
   now?: string;
-  left_line?: string | null;
+  /** The lines a ticket enters or leaves, when it is not just that of its service; `left` beside `lines` when a step is undone. */
+  lines?: readonly string[];
+  left?: readonly string[];
   call_before?: StoredCall | null;
   draining?: boolean;
   reason?: string | null;
