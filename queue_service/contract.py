@@ -797,9 +797,12 @@ def _response(status: int, schema: dict[str, Any] | None) -> dict[str, Any]:
 def _refusals(op: Operation) -> dict[str, Any]:
     """What the operation may refuse, by status; all of it in the same form."""
     kinds: set[type[QueueError]] = {*op.refusals, Malformed, NotAcceptable, TooMany, Overloaded, StoreAway}
-    kinds.update(_UNKNOWN.get(name, NotFound) for name in op.segments)
+    kinds.add(SignInRequired)  # whoever sends a token sends a good one, also where none is needed
+    if op.segments:
+        kinds.add(NotFound)  # a segment that is no slug leads nowhere
+        kinds.update(_UNKNOWN.get(name, NotFound) for name in op.segments)
     if op.roles:
-        kinds |= {SignInRequired, NotAllowed}
+        kinds.add(NotAllowed)
     if op.method in _CHANGING:
         kinds.add(ForeignOrigin)
     if op.body is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -32,6 +32,7 @@ from queue_service.channel import Channel
 from queue_service.clock import ManualClock
 from queue_service.codec import Reply, centre_pieces, read_event, read_record
 from queue_service.commands import Command, Configure, IssueTicket, Open, Press
+from queue_service.errors import QueueError
 from queue_service.keys import centre_keys
 from queue_service.store import TicketStore
 from queue_service.tickets import State, Ticket
@@ -39,6 +40,9 @@ from queue_service.tickets import State, Ticket
 DAY = "2026-11-22"
 NEXT_DAY = "2026-11-23"
 EPOCH = "epoch-1"
+
+ENVELOPE = ("epoch", "seq", "at_ms", "actor")
+START_MS = ManualClock().now_ms()
 
 _fresh = itertools.count(1)
 
@@ -146,6 +150,46 @@ async def a_store(url: str) -> AsyncIterator[tuple[TicketStore, Redis]]:
         await pool.aclose()
 
 
+class Change(NamedTuple):
+    """One press: its reply, the fields of the state it changed, and the facts it recorded."""
+
+    reply: Reply
+    state: dict[str, Any]
+    facts: list[dict[str, Any]]
+
+    @property
+    def told(self) -> list[str]:
+        """The types of the facts."""
+        return [fact["type"] for fact in self.facts]
+
+
+def flat(picture: dict[str, Any]) -> dict[str, Any]:
+    """
+    Everything the store holds of a centre, one field a path; times count from the hall's first moment.
+
+    Left out are ``seq`` and ``clock``, which every press moves.  Of a counter's last step the name stands for all, of
+    the call it shows number and state; of a place in line service (group), class and id.
+    """
+    fields = {f"day.{name}": value for name, value in picture["day"].items() if name not in ("seq", "clock")}
+    for what in ("groups", "sequences", "numbers"):
+        fields |= {f"{what}.{name}": value for name, value in picture[what].items()}
+    for record in (*picture["tickets"].values(), *picture["counters"].values()):
+        fields |= {f"{record['id']}.{name}": _plain(name, value) for name, value in record.items()}
+    for what in ("waiting", "announced"):
+        fields[what] = ["/".join([*place[:-3], place[-1]]) for place in picture[what]]
+    return fields
+
+
+def _plain(name: str, value: Any) -> Any:
+    if (name.endswith("_ms") and name != "work_ms") or name == "idle_since":
+        return value - START_MS
+    if name == "last":
+        return value["press"]
+    if name == "call" and isinstance(value, dict):
+        return f"{value['number']} {value['ticket_state']}"
+    return value
+
+
 class Hall:
     """
     One centre in a store, its clock, and hands that press.
@@ -201,6 +245,32 @@ class Hall:
         """Open *counters*; the officer of all is lan."""
         for counter in counters:
             await self.press(Open(counter=counter))
+
+    async def change(self, command: Command, **envelope: Any) -> Change:
+        """Carry out *command* and say everything that is different after it."""
+        before = await self.picture()
+        reply = await self.press(command, **envelope)
+        return self.difference(before, await self.picture(), reply)
+
+    def difference(self, before: dict[str, Any], after: dict[str, Any], reply: Reply) -> Change:
+        """What one press changed."""
+        was, now = flat(before), flat(after)
+        facts = after["events"][len(before["events"]) :]
+        return Change(
+            reply,
+            {path: now.get(path) for path in sorted({*was, *now}) if was.get(path) != now.get(path)},
+            [{name: _plain(name, value) for name, value in fact.items() if name not in ENVELOPE} for fact in facts],
+        )
+
+    async def refuses(self, command: Command, **envelope: Any) -> str:
+        """The code with which *command* is refused; nothing has changed."""
+        before = await self.picture()
+        try:
+            await self.press(command, **envelope)
+        except QueueError as no:
+            assert before == await self.picture()
+            return no.code
+        raise AssertionError(f"{command} was carried out")
 
     async def events(self) -> list[dict[str, Any]]:
         """Every event, in order."""

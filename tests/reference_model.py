@@ -317,7 +317,7 @@ class ReferenceModel:
             chosen, rule = own, "own"
         lines = {(ticket["service"], ticket["class"]) for ticket in everybody}
         why = {
-            "rule": "only" if len(lines) == 1 else rule,
+            "rule": "only" if len(lines) == 1 and chosen is oldest else rule,
             "class": chosen["class"],
             "waited_ms": self.now - chosen["virtual_ms"],
             "counted_ms": math.floor(counted(chosen) + 0.5),

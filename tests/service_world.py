@@ -1,5 +1,5 @@
 """
-The world of the service's tests: the whole service in this process, on the session's server, and people who speak to it.
+The world of the service's tests: the whole service in this process, on the session's server, and people who ask it.
 
 ``house`` (tests/service/conftest.py) is a service with a small centre; ``house.kiosk``, ``house.lan`` … are callers, so
 that a test reads like a transcript: ``await house.kiosk.press("tickets", {"service": "a"})``.

@@ -75,6 +75,7 @@ local function press(rule)
     if not hall.epoch then
       return pack(refuse('UNKNOWN_CENTRE', 'this centre has not been set up here'))
     end
+    if #hall.fingerprint ~= 16 then return pack(refuse('MALFORMED', 'a fingerprint has 16 bytes')) end
     local first = answered(hall)
     if first then return first end
     if hall.version ~= hall.stored_version then

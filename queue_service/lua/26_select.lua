@@ -60,7 +60,7 @@ local function pick(hall, counter, config)
   elseif own and own.counted >= oldest.counted - own_window then
     chosen, rule = own, 'own'
   end
-  if considered == 1 then rule = 'only' end
+  if considered == 1 and chosen.id == oldest.id then rule = 'only' end
   local why = {
     rule = rule, class = chosen.class, waited_ms = chosen.waited_ms, counted_ms = math.floor(chosen.counted + 0.5), ratio = chosen.ratio,
     handicap_ms = chosen.handicap_ms, mean_ms = math.floor(chosen.mean_ms + 0.5), considered = considered, window_ms = own_window,

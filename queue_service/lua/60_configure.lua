@@ -20,8 +20,10 @@ local function live_counters(hall)
   return counters
 end
 
-local function check_pieces(waited_for, counters, pieces)
-  if not pieces.policy then return refuse('MALFORMED', 'a configuration has a policy') end
+local function check_pieces(wish, waited_for, counters, pieces)
+  if not (wish.new_version and wish.day and wish.epoch and pieces.policy) then
+    return refuse('MALFORMED', 'a configuration has a version, a day, an epoch and a policy')
+  end
   for _, service_id in ipairs(waited_for) do
     local service = pieces['service:' .. service_id]
     if not service or #service.counters == 0 then
@@ -71,7 +73,7 @@ local function configure(keys, args)
   for name, bytes in pairs(wish.pieces) do pieces[name] = unpack_piece(bytes) end
   local waited_for, counters = services_waited_for(hall), live_counters(hall)
   if hall.stored_version ~= wish.new_version then
-    local no = check_pieces(waited_for, counters, pieces)
+    local no = check_pieces(wish, waited_for, counters, pieces)
     if no then return pack(no) end
     if not hall.epoch then
       hall.epoch, hall.seq, hall.orders, hall.day = wish.epoch, 0, 0, wish.day

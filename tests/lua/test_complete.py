@@ -1,0 +1,49 @@
+"""qs_complete: served, and a lesson for the mean."""
+
+from __future__ import annotations
+
+from builders import a_centre
+from queue_service.commands import CallNext, Complete, Start
+
+
+async def test_the_visitor_is_served(hall_of):
+    """The counter is free, and the mean moves a ninth of the way to what this took."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+    hall.clock.advance(30_000)
+    await hall.press(Start(counter="q01"))
+
+    change = await hall.change(Complete(counter="q01"))
+
+    assert {
+        "day.mean:a": "270000 9",
+        "q01.call": "A001 served",
+        "q01.idle_since": 30_000,
+        "q01.last": "complete",
+        "q01.ticket": None,
+        "t1.ended_at_ms": 30_000,
+        "t1.state": "served",
+    } == change.state
+    assert [
+        {
+            "type": "TicketServed",
+            "ticket": "t1",
+            "number": "A001",
+            "department": "a",
+            "service": "a",
+            "counter": "q01",
+            "called_at_ms": 0,
+            "started_at_ms": 30_000,
+        }
+    ] == change.facts
+
+
+async def test_refusals(hall_of):
+    """Nobody in hand."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+
+    assert "COUNTER_IDLE" == await hall.refuses(Complete(counter="q01"))
+    assert "NOT_YOUR_SEAT" == await hall.refuses(Complete(counter="q01"), actor="staff:minh")

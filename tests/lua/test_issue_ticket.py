@@ -1,0 +1,137 @@
+"""qs_issue_ticket: the next number, and a place in line."""
+
+from __future__ import annotations
+
+from builders import NEXT_DAY, a_centre
+from queue_service.commands import AdvanceDay, CallNext, Cancel, IssueTicket, SwitchIssuing
+
+
+async def test_a_ticket_gets_the_next_number_and_a_place_in_line(hall_of):
+    """One more waits, one number is gone, the slip names the cluster, and everybody is told."""
+    hall = await hall_of(a_centre(counters=2))
+    await hall.issue()
+
+    change = await hall.change(IssueTicket(service="a", cls="priority", ground="elderly", procedure="1.00"))
+
+    assert {
+        "announced": ["a/a.1/priority/t2", "a/a.1/standard/t1"],
+        "day.orders": "2",
+        "day.waiting:a": "2",
+        "groups.a.1": 600_000,
+        "numbers.A002": "t2",
+        "sequences.a": 2,
+        "t2.class": "priority",
+        "t2.counters": ["q01", "q02"],
+        "t2.day": "2026-11-22",
+        "t2.department": "a",
+        "t2.ground": "elderly",
+        "t2.group": "a.1",
+        "t2.id": "t2",
+        "t2.issued_at_ms": 0,
+        "t2.language": "vi",
+        "t2.number": "A002",
+        "t2.order": "00000002",
+        "t2.printed": False,
+        "t2.procedure": "1.00",
+        "t2.rings": 0,
+        "t2.service": "a",
+        "t2.state": "waiting",
+        "t2.virtual_ms": 0,
+        "t2.work_ms": 300_000,
+        "waiting": ["a/priority/t2", "a/standard/t1"],
+    } == change.state
+    assert [
+        {
+            "type": "TicketIssued",
+            "ticket": "t2",
+            "number": "A002",
+            "department": "a",
+            "service": "a",
+            "class": "priority",
+            "counters": ["q01", "q02"],
+            "ground": "elderly",
+            "procedure": "1.00",
+            "virtual_ms": 0,
+        }
+    ] == change.facts
+    assert 0 == change.reply["ticket"]["ahead"]
+
+
+async def test_a_counter_that_asked_and_got_nobody_calls_at_once(hall_of):
+    """Nobody sits before a counter that is ready."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.press(CallNext(counter="q01"))
+
+    change = await hall.change(IssueTicket(service="a", cls="standard"))
+
+    assert ["TicketIssued", "TicketCalled"] == change.told
+    assert ("called", "q01", 1) == tuple(change.reply["ticket"][name] for name in ("state", "counter", "rings"))
+    assert "ready" == change.facts[1]["why"]["rule"]
+    assert {"q01.ready": None, "q01.ticket": "t1"}.items() <= change.state.items()
+
+
+async def test_of_ready_counters_the_one_on_the_slip_calls(hall_of):
+    """Although the other has been ready longer."""
+    hall = await hall_of(a_centre({"q01": "a b", "q02": "a"}, mode="counter"))
+    await hall.open("q01")
+    hall.clock.advance(1_000)
+    await hall.open("q02")
+    for counter in ("q01", "q02"):
+        await hall.press(CallNext(counter=counter))
+
+    change = await hall.change(IssueTicket(service="a", cls="standard"))
+
+    assert ["q02"] == change.facts[0]["counters"]
+    assert "q02" == change.reply["ticket"]["counter"]
+
+
+async def test_the_last_number_of_a_day_is_the_cap(hall_of):
+    """Then there are no more, and nothing has changed."""
+    hall = await hall_of(a_centre(cap=2))
+    await hall.issue()
+    await hall.issue()
+
+    assert "NUMBERS_EXHAUSTED" == await hall.refuses(IssueTicket(service="a", cls="standard"))
+
+
+async def test_a_number_that_somebody_carries_over_night_is_not_given_again(hall_of):
+    """The visitor of yesterday who still waits is A001; today begins with A002."""
+    hall = await hall_of(a_centre())
+    await hall.issue()
+    await hall.press(AdvanceDay(day=NEXT_DAY))
+
+    assert "A002" == (await hall.ticket(await hall.issue()))["number"]
+
+
+async def test_hundreds_who_are_carried_over_do_not_end_the_day(hall_of):
+    """However many numbers in a row are carried, the next free one is found."""
+    hall = await hall_of(a_centre())
+    for _ in range(205):
+        await hall.issue()
+    await hall.press(AdvanceDay(day=NEXT_DAY))
+
+    assert "A206" == (await hall.ticket(await hall.issue()))["number"]
+
+
+async def test_a_letter_that_moves_to_another_department_repeats_no_number(hall_of):
+    """A001 was given out today; the department that has the letter now goes on with A002."""
+    hall = await hall_of(a_centre({"q01": "a b"}))
+    await hall.press(Cancel(ticket=await hall.issue("a")))
+    await hall.configure(a_centre({"q01": "a b"}, id=hall.centre.id, letters={"a": "X", "b": "A"}))
+
+    assert "A002" == (await hall.ticket(await hall.issue("b")))["number"]
+
+
+async def test_refusals(hall_of):
+    """Each says why, and nothing has changed."""
+    hall = await hall_of(a_centre(services="b"))
+    await hall.issue(ticket="taken")
+
+    assert "UNKNOWN_SERVICE" == await hall.refuses(IssueTicket(service="x", cls="standard"))
+    assert "NOBODY_SERVES" == await hall.refuses(IssueTicket(service="b", cls="standard"))
+    assert "MALFORMED" == await hall.refuses(IssueTicket(service="a", cls="royal"))
+    assert "MALFORMED" == await hall.refuses(IssueTicket(service="a", cls="standard"), ticket="taken")
+    await hall.press(SwitchIssuing(open=False, text="come tomorrow"))
+    assert "ISSUING_CLOSED" == await hall.refuses(IssueTicket(service="a", cls="standard"))
+    assert await hall.issue(over=True)

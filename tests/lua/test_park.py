@@ -1,0 +1,46 @@
+"""qs_park: set aside while the visitor fetches a paper."""
+
+from __future__ import annotations
+
+from builders import a_centre
+from queue_service.commands import CallNext, Park
+
+
+async def test_a_ticket_is_set_aside(hall_of):
+    """The counter is free; the ticket keeps its virtual arrival."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.issue()
+    hall.clock.advance(5_000)
+    await hall.press(CallNext(counter="q01"))
+
+    change = await hall.change(Park(counter="q01", reason="a copy"))
+
+    assert {
+        "q01.call": "A001 parked",
+        "q01.idle_since": 5_000,
+        "q01.last": "park",
+        "q01.ticket": None,
+        "t1.ended_at_ms": 5_000,
+        "t1.park_reason": "a copy",
+        "t1.state": "parked",
+    } == change.state
+    assert [
+        {
+            "type": "TicketParked",
+            "ticket": "t1",
+            "number": "A001",
+            "department": "a",
+            "service": "a",
+            "counter": "q01",
+            "reason": "a copy",
+        }
+    ] == change.facts
+
+
+async def test_refusals(hall_of):
+    """Nobody in hand."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+
+    assert "COUNTER_IDLE" == await hall.refuses(Park(counter="q01"))

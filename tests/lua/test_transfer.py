@@ -1,0 +1,120 @@
+"""qs_transfer: on to another service, or to one counter."""
+
+from __future__ import annotations
+
+from builders import a_centre
+from queue_service.commands import CallNext, Transfer
+
+
+async def test_to_another_service(hall_of):
+    """The number stays; of the age at most a quarter of an hour comes along."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+    await hall.open("q01", "q02")
+    await hall.issue("a")
+    hall.clock.advance(1_000_000)
+    await hall.press(CallNext(counter="q01"))
+
+    change = await hall.change(Transfer(counter="q01", service="b", note="form 2"))
+
+    assert {
+        "announced": ["b/b.1/standard/t1"],
+        "day.waiting:b": "1",
+        "groups.b.1": 300_000,
+        "q01.call": "A001 waiting",
+        "q01.idle_since": 1_000_000,
+        "q01.last": "transfer",
+        "q01.ticket": None,
+        "t1.called_at_ms": None,
+        "t1.counter": None,
+        "t1.counters": ["q02"],
+        "t1.department": "b",
+        "t1.group": "b.1",
+        "t1.note": "form 2",
+        "t1.rings": 0,
+        "t1.service": "b",
+        "t1.state": "waiting",
+        "t1.virtual_ms": 100_000,
+        "waiting": ["b/standard/t1"],
+    } == change.state
+    assert [
+        {
+            "type": "TicketTransferred",
+            "ticket": "t1",
+            "number": "A001",
+            "class": "standard",
+            "counter": "q01",
+            "department": "b",
+            "service": "b",
+            "from_department": "a",
+            "from_service": "a",
+            "counters": ["q02"],
+            "note": "form 2",
+        }
+    ] == change.facts
+
+
+async def test_to_one_counter_of_a_cluster(hall_of):
+    """The slip names it alone."""
+    hall = await hall_of(a_centre(3))
+    await hall.open("q01", "q02", "q03")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+
+    change = await hall.change(Transfer(counter="q01", to_counter="q03"))
+
+    assert ["q03"] == change.reply["ticket"]["counters"]
+    assert ["a/q03/standard/t1"] == change.state["announced"]
+
+
+async def test_to_a_counter_that_serves_something_else(hall_of):
+    """The visitor waits for the first line of that counter."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "c:2 b"}))
+    await hall.open("q01", "q02")
+    await hall.issue("a")
+    await hall.press(CallNext(counter="q01"))
+
+    assert "b" == (await hall.press(Transfer(counter="q01", to_counter="q02")))["ticket"]["service"]
+
+
+async def test_to_a_counter_that_is_ready(hall_of):
+    """It calls at once, before another that has been ready longer."""
+    hall = await hall_of(a_centre(3))
+    await hall.open("q01")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+    for counter in ("q02", "q03"):
+        hall.clock.advance(1_000)
+        await hall.open(counter)
+        await hall.press(CallNext(counter=counter))
+
+    reply = await hall.press(Transfer(counter="q01", to_counter="q03"))
+
+    assert ("called", "q03") == (reply["ticket"]["state"], reply["ticket"]["counter"])
+
+
+async def test_to_a_counter_that_is_busy_while_another_is_ready(hall_of):
+    """The slip is a promise to be near, not a lock: nobody sits before a counter that is ready."""
+    hall = await hall_of(a_centre(3))
+    await hall.open("q01", "q02")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+    await hall.press(CallNext(counter="q02"))
+
+    reply = await hall.press(Transfer(counter="q01", to_counter="q03"))
+
+    assert ("called", "q02") == (reply["ticket"]["state"], reply["ticket"]["counter"])
+
+
+async def test_refusals(hall_of):
+    """Each says why, and nothing has changed."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}, services="c"))
+    await hall.open("q01")
+    assert "COUNTER_IDLE" == await hall.refuses(Transfer(counter="q01", service="b"))
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+
+    assert "MALFORMED" == await hall.refuses(Transfer(counter="q01"))
+    assert "UNKNOWN_SERVICE" == await hall.refuses(Transfer(counter="q01", service="x"))
+    assert "UNKNOWN_COUNTER" == await hall.refuses(Transfer(counter="q01", to_counter="q99"))
+    assert "NOBODY_SERVES" == await hall.refuses(Transfer(counter="q01", service="c"))
+    assert "NOBODY_SERVES" == await hall.refuses(Transfer(counter="q01", service="a", to_counter="q02"))
