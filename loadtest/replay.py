@@ -21,6 +21,7 @@ from queue_service.centre import (
     Centre,
     ClassPolicy,
     Counter,
+    Day,
     Department,
     Hours,
     Mode,
@@ -101,17 +102,18 @@ def centre_of(meta: Row, id: str, mode: Mode, skills: dict[str, list[list[Any]]]
                 serves=tuple(Serves(service=slug(service), level=level) for service, level in serves),
             )
         )
-    every_day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-    whole_day = (Span("00:00", "23:59"),)
+    sessions = tuple(Span(_minutes(start), _minutes(end)) for start, end in meta["hours"])
+    every_day: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     return Centre(
         id=id,
         name=meta.get("title") or meta["scenario"],
         name_en=meta["scenario"],
         level="province",
-        hours=Hours(days=every_day, sessions=whole_day, ticket_sessions=whole_day),
+        hours=Hours(days=every_day, sessions=sessions, ticket_sessions=sessions),
         zones=(Zone("a", "A", "A"),),
         departments=tuple(
-            Department(slug(row["id"]), row["id"], row["id"], LETTERS[n], mode=mode) for n, row in enumerate(meta["depts"])
+            Department(slug(row["id"]), row["id"], row["id"], LETTERS[n], mode=mode)
+            for n, row in enumerate(meta["depts"])
         ),
         services=tuple(
             Service(slug(row["id"]), slug(row["id"]), row["id"], row["id"], mean_service_s=row["svc_prior_s"])
@@ -121,10 +123,15 @@ def centre_of(meta: Row, id: str, mode: Mode, skills: dict[str, list[list[Any]]]
         policy=Policy(
             classes=(ClassPolicy("standard", 1800), ClassPolicy("priority", 300), ClassPolicy("appointment", 300)),
             auto_ready=False,
+            enforce_hours=True,
             calls_before_no_show=1,
             no_show_back_places=0,
         ),
     )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 3600:02}:{int(seconds) % 3600 // 60:02}"
 
 
 @dataclass(slots=True)
@@ -233,9 +240,11 @@ class Replay:
         )
         ticket = reply["ticket"]
         visit.ticket = ticket["id"]
+        wait = ticket.get("wait")
+        eta = [wait["low_ms"] / 1000, wait["mid_ms"] / 1000, wait["high_ms"] / 1000] if wait else None
         self._by_ticket[visit.ticket] = visit
         printed = [id.upper() for id in ticket["counters"] or ()]
-        self.log.append({"ev": "ticket", "t": now, "id": row["id"], "printed": printed, "eta": None})
+        self.log.append({"ev": "ticket", "t": now, "id": row["id"], "printed": printed, "eta": eta})
         self._set_waiting(visit, True)
 
     async def _end(self, row: Row, now: float) -> None:
@@ -263,7 +272,9 @@ class Replay:
         if following < len(visit.row["need"]) and visit.row["need"][following].get("hid"):  # a transfer comes to light
             visit.todo.insert(place if visit.row.get("order") != "any" else 0, following)
             services = [visit.service(left) for left in visit.todo]
-            await self._press(now, Transfer(counter=counter, service=services[0], further=tuple(services[1:]), served=True))
+            await self._press(
+                now, Transfer(counter=counter, service=services[0], further=tuple(services[1:]), served=True)
+            )
         else:
             await self._press(now, Complete(counter=counter))
         if visit.todo:

@@ -216,3 +216,4 @@ class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     now_ms: int
     over: bool = False
     new_ticket: str = ""
+    wait: dict[str, int] | None = None

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from queue_service import metrics
 from queue_service.centre import Centre
 from queue_service.clock import Clock, business_day
-from queue_service.codec import Reply, centre_pieces
+from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
 from queue_service.commands import AdvanceDay, Command, Configure, IssueTicket, Press, RenewEpoch
-from queue_service.errors import IssuingClosed, QueueError, StaleCentre
+from queue_service.errors import IssuingClosed, NotFound, QueueError, StaleCentre
+from queue_service.mirror import Mirror
 from queue_service.store import TicketStore
 
 SYSTEM = "system"
@@ -34,6 +38,10 @@ def new_epoch() -> str:
     return secrets.token_hex(6)
 
 
+ReadMirror = Callable[[str], Awaitable[Mirror | None]]
+"""Centre id -> its mirror."""
+
+
 class Dispatch:
     """
     Carries presses out.
@@ -41,11 +49,13 @@ class Dispatch:
     Args:
         store: where the centres live.
         clock: tells the time of a press.
+        mirror: what a centre's hall looks like now, for the wait that a new ticket announces; None where nobody asks.
     """
 
-    def __init__(self, store: TicketStore, clock: Clock) -> None:
+    def __init__(self, store: TicketStore, clock: Clock, mirror: ReadMirror | None = None) -> None:
         self.store = store
         self.clock = clock
+        self._mirror = mirror
         self._centres: dict[str, Centre] = {}
 
     async def centre(self, id: str) -> Centre:
@@ -133,6 +143,7 @@ class Dispatch:
             now_ms=now_ms,
             over=over,
             new_ticket=new_ticket_id() if isinstance(command, IssueTicket) else "",
+            wait=await self._announced(centre, command, now_ms) if isinstance(command, IssueTicket) else None,
         )
         if isinstance(command, IssueTicket) and not over:
             try:
@@ -145,6 +156,19 @@ class Dispatch:
         except StaleCentre:
             centre = await self.read_again(centre_id)
             return await self.store.carry_out(centre_id, command, press, centre.version)
+
+    async def _announced(self, centre: Centre, command: IssueTicket, now_ms: int) -> dict[str, int] | None:
+        """The wait to announce; a visit that may begin anywhere stands in all its lines."""
+        mirror = await self._mirror(centre.id) if self._mirror is not None else None
+        if mirror is None:
+            return None
+        lines = (command.service, *command.further) if command.any_order else (command.service,)
+        virtual_ms = max(now_ms, (command.appointment_ms or 0) - APPOINTMENT_LEAD_MS)
+        try:
+            estimate = mirror.announce(centre, command.cls, lines, virtual_ms, now_ms)
+        except (NotFound, KeyError):  # what the command names does not exist; the Function says so in its words
+            return None
+        return msgspec.to_builtins(estimate) if estimate is not None else None
 
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:
         return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)

@@ -1,9 +1,10 @@
 """
 Announced waits: how long a new ticket will wait for its first call, as an interval that is right four times in five.
 
-``Forecast`` plays the discipline forward from what a hall looks like now, with mean service times; ``Calibration`` learns from every first call
-how far such forecasts were off and turns the next one into an interval (adaptive conformal prediction).  Both are pure: fed by ``hall.py`` and
-dispatch, off the path of a call.  Formulas and their measurement: docs/allocation.md, "Announced waiting time".
+``Forecast`` plays the discipline forward from what a hall looks like now, with mean service times; ``Calibration``
+learns from every first call how far such forecasts were off and turns the next one into an interval (adaptive conformal
+prediction).  Both are pure: fed by ``hall.py`` and dispatch, off the path of a call.  Formulas and their measurement:
+docs/allocation.md, "Announced waiting time".
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ REMEMBERED: Final = 400
 ENOUGH: Final = 25
 MISSES_WANTED: Final = 0.1
 STEP: Final = 0.01
-FIRST_LOW, FIRST_HIGH: Final = -1.0, 1.4
+FIRST_LOW: Final = -1.0
+FIRST_HIGH: Final = 1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,21 @@ class Discipline:
 
     def counted(self, cls: str, virtual_ms: float, service: str, level: int, now_ms: float) -> float:
         """The counted wait (ms) of a ticket for a counter that serves *service* at *level*."""
-        return self.ratio[cls] * (now_ms - virtual_ms) - self.handicap_ms * (level - 1) - self.kappa * self.means_ms[service]
+        return (
+            self.ratio[cls] * (now_ms - virtual_ms)
+            - self.handicap_ms * (level - 1)
+            - self.kappa * self.means_ms[service]
+        )
 
 
-def forecast(discipline: Discipline, waiting: Iterable[Waiting], counters: Iterable[Serving], ticket: str) -> float | None:
+def forecast(
+    discipline: Discipline, waiting: Iterable[Waiting], counters: Iterable[Serving], ticket: str
+) -> float | None:
     """
     When (Unix ms) *ticket*, one of *waiting*, would be called if nobody else came; None when no counter would.
 
-    Repeatedly the counter that is free first takes the ticket with the largest counted wait at that moment and is busy for a mean service.
-    O(tickets * lines of a counter).
+    Repeatedly the counter that is free first takes the ticket with the largest counted wait at that moment and is busy
+    for a mean service. O(tickets * lines of a counter).
     """
     heads: dict[tuple[str, str], deque[Waiting]] = {}
     for entry in sorted(waiting, key=lambda entry: (entry.virtual_ms, entry.order)):
@@ -197,7 +205,9 @@ def minutes(estimate: Estimate) -> tuple[int, int]:
     return estimate.low_ms // 60_000, math.ceil(estimate.high_ms / 60_000)
 
 
-def free_at(now_ms: float, state: str, called_at_ms: float | None, mean_ms: float, since_ms: float, opening_ms: float) -> float:
+def free_at(
+    now_ms: float, state: str, called_at_ms: float | None, mean_ms: float, since_ms: float, opening_ms: float
+) -> float:
     """
     When a counter will call next.
 
@@ -212,5 +222,3 @@ def free_at(now_ms: float, state: str, called_at_ms: float | None, mean_ms: floa
     if called_at_ms is None:
         return max(now_ms, opening_ms)
     return max(now_ms + max(mean_ms - (now_ms - called_at_ms), LEAST_LEFT * mean_ms), opening_ms)
-
-

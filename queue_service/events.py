@@ -24,7 +24,16 @@ PUBLIC_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "TicketServed": ("number", "counter"),
     "TicketNoShow": ("number", "counter"),
     "TicketParked": ("number", "counter"),
-    "TicketTransferred": ("number", "counter", "department", "service", "from_department", "from_service", "counters", "lines"),
+    "TicketTransferred": (
+        "number",
+        "counter",
+        "department",
+        "service",
+        "from_department",
+        "from_service",
+        "counters",
+        "lines",
+    ),
     "TicketMovedBack": ("number", "department", "service"),
     "TicketReassigned": ("number", "counters"),
     "TicketCancelled": ("number", "department", "service", "was", "lines"),
@@ -41,22 +50,25 @@ PUBLIC_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Type -> the fields that may leave the building.  A test holds this against what the Lua functions record."""
 
+STANDING: Final = ("ticket", "class", "group", "announced_for", "virtual_ms", "order")
+"""Where a ticket that waits stands: enough to know from the log alone who is due (mirror.py)."""
+
 STAFF_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "TicketIssued": ("ticket", "class", "ground", "actor", "procedure", "virtual_ms"),
+    "TicketIssued": (*STANDING, "ground", "actor", "procedure", "wait"),
     "TicketPrinted": ("ticket", "actor"),
     "TicketCalled": ("ticket", "class", "actor", "why", "reason"),
     "TicketRecalled": ("ticket", "actor"),
     "ServiceStarted": ("ticket", "actor"),
-    "TicketServed": ("ticket", "actor", "service", "department", "called_at_ms", "started_at_ms"),
+    "TicketServed": ("ticket", "class", "actor", "service", "department", "called_at_ms", "started_at_ms", "mean_ms"),
     "TicketNoShow": ("ticket", "actor", "service", "department"),
     "TicketParked": ("ticket", "actor", "service", "department", "reason"),
-    "TicketTransferred": ("ticket", "actor", "note", "class"),
-    "TicketMovedBack": ("ticket", "actor"),
-    "TicketReassigned": ("ticket",),
+    "TicketTransferred": (*STANDING, "actor", "note"),
+    "TicketMovedBack": (*STANDING, "actor", "counters", "lines"),
+    "TicketReassigned": (*STANDING, "actor", "department", "service", "lines"),
     "TicketCancelled": ("ticket", "actor", "reason"),
-    "TicketRevived": ("ticket", "actor", "reason", "class"),
+    "TicketRevived": (*STANDING, "actor", "reason"),
     "TicketExpired": ("ticket", "actor"),
-    "StepUndone": ("ticket", "actor"),
+    "StepUndone": (*STANDING, "actor", "counters", "mean_ms"),
     "CounterOpened": ("actor", "taken_from"),
     "CounterPaused": ("actor", "reason"),
     "CounterClosed": ("actor",),

@@ -130,6 +130,7 @@ class TicketStore:
                 "now_ms": press.now_ms,
                 "over": press.over,
                 "new_ticket": press.new_ticket,
+                "wait": press.wait,
                 "fingerprint": fingerprint(command.function, wish),
                 "version": version,
             }

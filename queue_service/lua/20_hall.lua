@@ -2,7 +2,7 @@
 --
 -- KEYS   as queue_service/keys.py lists them
 -- ARGS   1  the command as a msgpack map
---        2  the envelope as a msgpack map {press_id, actor, now_ms, over, new_ticket, fingerprint, version}
+--        2  the envelope as a msgpack map {press_id, actor, now_ms, over, new_ticket, wait?, fingerprint, version}
 
 local DAY_FIELDS = { 'epoch', 'seq', 'clock', 'day', 'version', 'orders', 'issuing', 'issuing_text' }
 
@@ -22,7 +22,7 @@ local function enter(keys, args)
     announced_key = keys[7], sequences_key = keys[8], numbers_key = keys[9], events_key = keys[10], answers_key = keys[11],
     answers_before_key = keys[12],
     wish = unpack_map(args[1]), actor = envelope.actor, over = envelope.over, press_id = envelope.press_id,
-    fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, means = {},
+    fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, wait = envelope.wait, means = {},
   }
   local day = read_day(hall.day_key)
   if day then

@@ -128,8 +128,13 @@ local function announce_again(hall, ticket)
   return_to_line(hall, ticket)
   write_ticket(hall, ticket)
   if not same_counters(named, ticket.counters) then
-    record(hall, 'TicketReassigned', { ticket = ticket.id, number = ticket.number, counters = ticket.counters })
+    record(hall, 'TicketReassigned', standing(ticket, {}))
   end
+end
+
+local function record_served(hall, ticket, counter)
+  record(hall, 'TicketServed', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, class = ticket.class,
+    counter = counter.id, called_at_ms = ticket.called_at_ms, started_at_ms = ticket.started_at_ms, mean_ms = mean_of(hall, ticket.service).ms })
 end
 
 -- The service in hand of a visit is done: it is taken from what the visit needs, and so is what nobody serves any more.  Says whether anything
@@ -154,8 +159,7 @@ local function go_on(hall, ticket, counter, to_counter)
   local candidates = stand_in_line(hall, ticket, to_counter)
   ticket.department = department_of(hall, ticket.service, ticket)
   write_ticket(hall, ticket)
-  record(hall, 'TicketTransferred', { ticket = ticket.id, number = ticket.number, class = ticket.class, counter = counter.id, department = ticket.department,
-    service = ticket.service, lines = several(ticket.lines), from_department = from_department, from_service = from_service, counters = ticket.counters,
-    note = ticket.note })
+  record(hall, 'TicketTransferred', standing(ticket, { counter = counter.id, from_department = from_department, from_service = from_service,
+    note = ticket.note }))
   offer(hall, ticket, candidates)
 end

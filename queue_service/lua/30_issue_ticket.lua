@@ -71,7 +71,7 @@ local function issue_ticket(hall)
   hall.orders = hall.orders + 1
   local ticket = {
     id = hall.new_ticket, number = number, department = service.department.id, service = wish.service, class = class, ground = wish.ground,
-    language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = virtual_ms,
+    wait = hall.wait, language = wish.language or 'vi', procedure = wish.procedure, day = hall.day, issued_at_ms = hall.now, virtual_ms = virtual_ms,
     needs = needs, any_order = wish.any_order, order = string.format('%08d', hall.orders), printed = false,
   }
   redis.call('HSET', hall.sequences_key, service.department.id, n)
@@ -79,8 +79,7 @@ local function issue_ticket(hall)
   local ahead = ahead_of(hall, ticket)
   local candidates = stand_in_line(hall, ticket)
   write_ticket(hall, ticket)
-  record(hall, 'TicketIssued', { ticket = ticket.id, number = number, department = ticket.department, service = ticket.service, class = ticket.class,
-    counters = ticket.counters, lines = several(ticket.lines), ground = ticket.ground, procedure = ticket.procedure, virtual_ms = ticket.virtual_ms })
+  record(hall, 'TicketIssued', standing(ticket, { ground = ticket.ground, procedure = ticket.procedure, wait = hall.wait }))
   offer(hall, ticket, candidates)
   ticket.ahead = ahead
   return { ticket = ticket }

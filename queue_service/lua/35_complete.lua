@@ -8,8 +8,7 @@ local function complete(hall)
   local learned = learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms)
   dismiss(hall, ticket, counter, 'served', 'complete', learned)
   write_counter(hall, counter)
-  record(hall, 'TicketServed', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id,
-    called_at_ms = ticket.called_at_ms, started_at_ms = ticket.started_at_ms })
+  record_served(hall, ticket, counter)
   if tick_off(hall, ticket) then
     go_on(hall, ticket, counter)
   else

@@ -23,8 +23,7 @@ local function mark_no_show(hall)
     move_back(hall, ticket, policy.no_show_back_places)
     local candidates = stand_in_line(hall, ticket)
     write_ticket(hall, ticket)
-    record(hall, 'TicketRevived', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, was = 'no_show',
-      class = ticket.class, counters = ticket.counters })
+    record(hall, 'TicketRevived', standing(ticket, { was = 'no_show' }))
     offer(hall, ticket, candidates)
   else
     write_ticket(hall, ticket)

@@ -31,6 +31,7 @@ local function transfer(hall)
 
   local learned = wish.served and learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms) or nil
   dismiss(hall, ticket, counter, 'waiting', 'transfer', learned)
+  if wish.served then record_served(hall, ticket, counter) end
   local needs = { service_id }
   tick_off(hall, ticket)
   for _, need in ipairs(wish.further or ticket.needs) do

@@ -20,8 +20,7 @@ local function revive(hall)
   local ahead = ahead_of(hall, ticket)
   local candidates = stand_in_line(hall, ticket)
   write_ticket(hall, ticket)
-  record(hall, 'TicketRevived', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, class = ticket.class,
-    was = was, counters = ticket.counters, lines = several(ticket.lines), reason = hall.wish.reason })
+  record(hall, 'TicketRevived', standing(ticket, { was = was, reason = hall.wish.reason }))
   offer(hall, ticket, candidates)
   ticket.ahead = ahead
   return { ticket = ticket }

@@ -11,7 +11,7 @@ local function mark_late(hall)
     remove_members(hall, before)
     add_members(hall, ticket)
     write_ticket(hall, ticket)
-    record(hall, 'TicketMovedBack', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service })
+    record(hall, 'TicketMovedBack', standing(ticket, {}))
   end
   ticket.ahead = ahead_of(hall, ticket)
   return { ticket = ticket }

@@ -31,8 +31,11 @@ local function undo(hall)
   if not in_hand then mark_call(counter, before, before.state) end
   write_ticket(hall, before)
   write_counter(hall, counter)
-  record(hall, 'StepUndone', { ticket = before.id, number = before.number, department = before.department, service = before.service, counter = counter.id,
-    was = ticket.state, now = before.state, left = left, lines = lines, call_before = counter.call })
+  local fact = { ticket = before.id, number = before.number, department = before.department, service = before.service }
+  if before.state == 'waiting' then fact = standing(before, fact) end
+  fact.counter, fact.was, fact.now, fact.left, fact.lines, fact.call_before = counter.id, ticket.state, before.state, left, lines, counter.call
+  if last.learned then fact.mean_ms = mean_of(hall, before.service).ms end
+  record(hall, 'StepUndone', fact)
   if before.state == 'waiting' then
     local _, candidates = available(hall, before.lines)
     offer(hall, before, candidates)
