@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import subprocess
+import sys
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,9 +21,14 @@ from loadtest.bench import private_service
 from loadtest.demo import run_demo
 from loadtest.drive import run as drive
 from loadtest.plan import Scenario, read_profile, read_scenario
+from loadtest.replay import digest, save
+from loadtest.replay import replay as play
 from loadtest.verify import verify as judge
+from queue_service.centre import Mode
 
 SCENARIOS = files("loadtest") / "scenarios"
+TRACES = Path(str(files("loadtest"))) / "traces"
+MODES = ("counter", "cluster", "department")
 PROFILES = files("queue_service") / "examples" / "day-profiles.json"
 MOST_FAULTS_SHOWN = 20
 BENCHMARK = ("peak", "flood")
@@ -100,6 +109,38 @@ def bench(seconds: float | None, names: tuple[str, ...]) -> None:
 def demo(base: str | None, speed: float, demo_json: Path, seed: int | None) -> None:
     """Fill the halls with invented citizens and officers until stopped."""
     uvloop.run(_until_stopped(base or read_access(demo_json).base, demo_json, speed, seed))
+
+
+@main.command("replay")
+@click.argument("traces", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--mode", type=click.Choice(MODES), default="counter", show_default=True, help="What a slip names.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("replayed"), show_default=True)
+def replay_command(traces: tuple[Path, ...], mode: Mode, out: Path) -> None:
+    """Play TRACES (default: the published ones) in virtual time through the real core, and write what is scored."""
+    published = json.loads((TRACES / "conformance.json").read_bytes())
+    out.mkdir(parents=True, exist_ok=True)
+    for trace in traces or sorted(TRACES.glob("S?-?.jsonl")):
+        name = trace.name.partition(".")[0]
+        started = time.perf_counter()
+        log = uvloop.run(play(trace, mode))
+        save(out / f"{name}.log.jsonl", log)
+        calls = [row for row in log if row["ev"] == "call"]
+        words = f"{name}: {len(calls)} calls in {time.perf_counter() - started:.1f} s"
+        if mode == "counter" and name in published:
+            is_exact = digest(calls) == published[name]["sha256"]
+            words += ", the published log call for call" if is_exact else ", NOT the published log"
+        click.echo(words)
+
+
+@main.command()
+@click.argument("logs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--mode", type=click.Choice(MODES), default="counter", show_default=True, help="What the slips named.")
+def score(logs: Path, mode: Mode) -> None:
+    """Judge replayed LOGS against the published traces, bounds and marks; the exit code is 1 when a mark is missed."""
+    done = subprocess.run(
+        [sys.executable, str(TRACES / "score.py"), "--all", str(TRACES), str(logs), "--mode", mode], check=False
+    )
+    raise SystemExit(done.returncode)
 
 
 async def _until_stopped(base: str, demo_json: Path, speed: float, seed: int | None) -> None:

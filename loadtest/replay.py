@@ -9,14 +9,18 @@ store, with the trace's clock in every envelope.  A day of two thousand visits t
 from __future__ import annotations
 
 import gzip
+import hashlib
 import heapq
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
+from queue_service.app import connect
 from queue_service.centre import (
     Centre,
     ClassPolicy,
@@ -31,6 +35,7 @@ from queue_service.centre import (
     Span,
     Zone,
 )
+from queue_service.channel import Channel
 from queue_service.clock import ManualClock
 from queue_service.codec import Reply
 from queue_service.commands import (
@@ -46,6 +51,10 @@ from queue_service.commands import (
     Revive,
     Transfer,
 )
+from queue_service.dispatch import Dispatch
+from queue_service.embedded import EmbeddedServer
+from queue_service.mirror import Mirror
+from queue_service.store import TicketStore
 
 MIDNIGHT_MS: Final = 1_795_280_400_000
 """The midnight from which a trace counts its seconds: 22 November 2026 in Hà Nội."""
@@ -72,9 +81,8 @@ class Presser(Protocol):
 
 def load(path: Path) -> tuple[Row, list[Row]]:
     """The meta line and the events of a trace."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
-        rows = [json.loads(line) for line in lines if line.strip()]
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     if not rows or rows[0].get("ev") != "meta":
         raise ValueError(f"{path} is no trace: its first line is not the meta line")
     return rows[0], rows[1:]
@@ -82,9 +90,8 @@ def load(path: Path) -> tuple[Row, list[Row]]:
 
 def save(path: Path, log: Iterable[Row]) -> None:
     """Write *log* as lines of JSON."""
-    opened = gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8")
-    with opened as out:
-        out.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in log)
+    data = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in log).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
 def centre_of(meta: Row, id: str, mode: Mode, skills: dict[str, list[list[Any]]] | None = None) -> Centre:
@@ -339,3 +346,47 @@ class Replay:
         )
         self._plan(end, {"ev": "end", "c": counter, "id": visit.row["id"], "i": stage, "out": out})
         return True
+
+
+def digest(calls: Iterable[Row]) -> str:
+    """What an exact log is known by: SHA-256 of ``id department counter called``, a line per call."""
+    lines = (f"{call['id']} {call['d']} {call['c']} {call['called']:.3f}" for call in calls)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@asynccontextmanager
+async def private_core(mirror: Mirror | None = None) -> AsyncIterator[tuple[Dispatch, ManualClock]]:
+    """
+    The real core in a store of its own that forgets everything at the end, with a clock that stands still.
+
+    Args:
+        mirror: kept up with the events of the centre that is played, so that tickets announce waits; None: they do not.
+    """
+    with TemporaryDirectory(prefix="replay-") as folder:
+        server = EmbeddedServer(Path(folder), fsync="no")
+        client = connect(await server.start())
+        channel = Channel(client.connection_pool.make_connection, timeout_s=30)
+        store = TicketStore(channel, client)
+
+        async def caught_up(centre: str) -> Mirror | None:
+            if mirror is not None:
+                while events := await store.read_events(centre, mirror.seq, 1000):
+                    for event in events:
+                        mirror.apply(event)
+            return mirror
+
+        clock = ManualClock(MIDNIGHT_MS)
+        try:
+            await store.prepare()
+            yield Dispatch(store, clock, caught_up), clock
+        finally:
+            await channel.close()
+            await client.aclose()
+            await server.stop()
+
+
+async def replay(trace: Path, mode: Mode) -> list[Row]:
+    """Play *trace* in a private core; returns the log the scorer reads."""
+    meta, events = load(trace)
+    async with private_core(Mirror()) as (dispatch, clock):
+        return await Replay(meta, events, dispatch, clock, "replay", mode).run()

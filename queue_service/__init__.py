@@ -1,0 +1,1 @@
+"""The queue service and its latency-critical allocation core."""

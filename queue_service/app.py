@@ -50,6 +50,7 @@ from queue_service.http_api.sessions import Sessions
 from queue_service.http_api.tickets import Tickets
 from queue_service.http_api.words import READERS
 from queue_service.identity import NOBODY, Identities, Identity, require
+from queue_service.mirrors import Mirrors
 from queue_service.procedures import Catalogue
 from queue_service.settings import Settings
 from queue_service.store import TicketStore
@@ -210,13 +211,16 @@ class Service:
             self.store_words = await check_server(client)
             channel = Channel(client.connection_pool.make_connection, timeout_s=STORE_TIMEOUT_S)
             stack.push_async_callback(channel.close)
-            self._dispatch = Dispatch(TicketStore(channel, client), self.clock)
+            store = TicketStore(channel, client)
+            hub = Hub(display_feed.Feed(display_feed.open_client(url), self.clock), self.clock)
+            stack.push_async_callback(hub.stop)
+            mirrors = Mirrors(store, hub.listen)
+            stack.push_async_callback(mirrors.close)
+            self._dispatch = Dispatch(store, self.clock, mirrors.read)
             await prepare(self._dispatch.store)
             centres, catalogues = await self._centres()
             self._identities = Identities(client)
             stack.callback(self._identities.close)
-            hub = Hub(display_feed.Feed(display_feed.open_client(url), self.clock), self.clock)
-            stack.push_async_callback(hub.stop)
             await hub.start()
             runner = web.AppRunner(self._application(hub, catalogues), **RUNNER_OPTIONS, shutdown_timeout=3)
             stack.push_async_callback(runner.cleanup)

@@ -56,10 +56,10 @@ def fingerprint(operation: str, packed_command: bytes) -> bytes:
 
 def read_ticket(record: dict[str, Any]) -> Ticket:
     """A ticket record or reply as a Ticket.  Fields that only the core needs are left out."""
-    counters = record.get("counters")
-    if not counters:  # an empty table leaves Lua as a map
-        record = {**record, "counters": ()}
-    return msgspec.convert(record, Ticket)
+    lists = {
+        name: () for name in ("counters", "lines", "needs") if not record.get(name)
+    }  # an empty table leaves Lua as a map
+    return msgspec.convert({**record, **lists}, Ticket)
 
 
 def read_record(data: bytes) -> dict[str, Any]:

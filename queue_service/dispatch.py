@@ -170,6 +170,12 @@ class Dispatch:
             return None
         return msgspec.to_builtins(estimate) if estimate is not None else None
 
+    async def remaining(self, centre: Centre, ticket: str) -> dict[str, int] | None:
+        """What is left of the wait of *ticket*, as a map; None when it does not wait or cannot be foretold."""
+        mirror = await self._mirror(centre.id) if self._mirror is not None else None
+        estimate = mirror.remaining(centre, ticket, self.clock.now_ms()) if mirror is not None else None
+        return msgspec.to_builtins(estimate) if estimate is not None else None
+
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:
         return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)
 

@@ -58,6 +58,9 @@ class Mirror:
             if name.startswith("mean:")
         }
         self.waiting = {id: _waiting(record) for id, record in tickets.items() if record["state"] == "waiting"}
+        for id, record in tickets.items():
+            if id in self.waiting and record.get("wait") and record.get("call") is None:
+                self._announced[id] = record["class"], record["issued_at_ms"], Estimate(**record["wait"])
         self.seats = {}
         for id, record in counters.items():
             is_busy = bool(record.get("ticket"))

@@ -127,6 +127,12 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     language: str = "vi"
     procedure: str | None = None
     printed: bool = False
+    lines: tuple[str, ...] = ()
+    """The services it may be called for now: more than one when a visit needs several in any order."""
+    needs: tuple[str, ...] = ()
+    """What is left of the visit, the service in hand included."""
+    wait: dict[str, int] | None = None
+    """The wait announced at issue: ``estimate.Estimate`` as a map."""
     ahead: int | None = None
     """People of the same line who are due before this ticket; at the time of the answer."""
     counter: str | None = None

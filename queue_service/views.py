@@ -25,6 +25,14 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None
 
 
+class WaitView(msgspec.Struct, frozen=True, kw_only=True):
+    """An honest wait: it is between the two ends four times in five (docs/allocation.md, "Announced waiting time")."""
+
+    lo_s: int
+    mid_s: int
+    hi_s: int
+
+
 class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket as the API shows it.  Times are Unix milliseconds."""
 
@@ -43,6 +51,10 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     announced: Announced
     ahead: int | None
     """People of the same line who are due before; null when the ticket does not wait."""
+    wait: WaitView | None
+    """Until the first call; null when the ticket does not wait, or nobody is there to call it."""
+    needs: tuple[str, ...]
+    """What is left of the visit, the service in hand included."""
     counter: str | None
     counter_number: int | None
     called_at_ms: int | None
@@ -187,8 +199,17 @@ def issuing_view(day: Mapping[str, str]) -> IssuingView:
     return IssuingView(open=day["issuing"] == "open", text=day["issuing_text"])
 
 
-def ticket_view(centre: Centre, ticket: Ticket, *, ahead: int | None = None) -> TicketView:
-    """*ticket* as the API shows it; *ahead* overrides what the ticket says."""
+def wait_view(wait: Mapping[str, int] | None) -> WaitView | None:
+    """An estimate as the API shows it, in whole seconds."""
+    if not wait:
+        return None
+    return WaitView(lo_s=wait["low_ms"] // 1000, mid_s=wait["mid_ms"] // 1000, hi_s=-(-wait["high_ms"] // 1000))
+
+
+def ticket_view(
+    centre: Centre, ticket: Ticket, *, ahead: int | None = None, wait: Mapping[str, int] | None = None
+) -> TicketView:
+    """*ticket* as the API shows it; *ahead* and *wait* (an estimate of now) override what the ticket says."""
     numbers, zone = [], None
     for id in ticket.counters:
         try:
@@ -212,6 +233,8 @@ def ticket_view(centre: Centre, ticket: Ticket, *, ahead: int | None = None) -> 
         printed=ticket.printed,
         announced=Announced(counters=ticket.counters, label=counter_label(numbers), zone=zone),
         ahead=ticket.ahead if ahead is None else ahead,
+        wait=wait_view(wait or ticket.wait) if ticket.state == State.WAITING else None,
+        needs=ticket.needs,
         counter=ticket.counter,
         counter_number=_number_of(centre, ticket.counter),
         called_at_ms=ticket.called_at_ms,

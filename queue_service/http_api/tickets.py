@@ -46,6 +46,9 @@ class Issue(Body, frozen=True):
     """What the visitor comes for."""
 
     service: Slug
+    further: Annotated[tuple[Slug, ...], Meta(max_length=8)] = ()
+    any_order: bool = False
+    appointment_ms: Annotated[int, Meta(ge=0)] | None = None
     cls: TicketClass = msgspec.field(name="class", default="standard")
     ground: Slug | None = None
     language: Language = "vi"
@@ -91,7 +94,14 @@ class Tickets:
         if body.language not in configured.languages:
             raise Malformed(f"This centre speaks {', '.join(configured.languages)}.")
         command = commands.IssueTicket(
-            service=body.service, cls=cls, ground=body.ground, language=body.language, procedure=body.procedure
+            service=body.service,
+            further=body.further,
+            any_order=body.any_order,
+            appointment_ms=body.appointment_ms,
+            cls=cls,
+            ground=body.ground,
+            language=body.language,
+            procedure=body.procedure,
         )
         return await self._press(centre, command, press_id, identity)
 
@@ -224,5 +234,6 @@ class Tickets:
         store = self._dispatch.store
         found, day = await asyncio.gather(store.read_ticket(centre, ticket), store.read_day(centre))
         ahead = await store.count_ahead(configured, found) if found.state == State.WAITING else None
-        view = views.ticket_view(configured, found, ahead=ahead)
+        wait = await self._dispatch.remaining(configured, ticket) if found.state == State.WAITING else None
+        view = views.ticket_view(configured, found, ahead=ahead, wait=wait)
         return views.TicketReply(ticket=view, **views.day_anchor(day, self._dispatch.clock.now_ms()))

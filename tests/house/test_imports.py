@@ -24,18 +24,18 @@ PLAN = {
     "ground": """
         queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
-        queue_service.settings queue_service.views counters.press displays.board displays.frames displays.hall
+        queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press displays.board displays.frames displays.hall
         loadtest.plan loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
     "core": "queue_service.store queue_service.library queue_service.channel queue_service.embedded",
-    "middle": "queue_service.dispatch queue_service.sweeper queue_service.identity displays.hub displays.screen",
+    "middle": "queue_service.dispatch queue_service.sweeper queue_service.identity queue_service.mirrors displays.hub displays.screen",
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
         counters.client counters.console loadtest.drive loadtest.screens loadtest.bench loadtest.demo
         loadtest.access loadtest.machine
     """,
-    "roof": "*.app *.cli *.__main__",
+    "roof": "*.app *.cli *.__main__ loadtest.replay",
 }
 
 # What each floor of one package may import of the house.
