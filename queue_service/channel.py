@@ -193,6 +193,9 @@ class _Line:
             while data := await self._reader.read(READ_BYTES):
                 parser.feed(data)
                 while not self.is_closed and (reply := parser.gets()) is not False:
+                    if not self._sent:
+                        end = LostConnection("the store spoke without being asked")
+                        return
                     replies.append(reply)
                     if len(replies) == self._sent[0][1]:
                         self._answer(self._sent.popleft()[0], replies)

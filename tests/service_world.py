@@ -288,3 +288,84 @@ async def a_house(redis_url: str, folder: Path, centre: Centre, clock: Clock | N
         finally:
             identities.close()
             await redis.hdel(CENTRES_KEY, centre.id)
+
+
+class Proxy:
+    """What stands between a service and its store, and does what networks do."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream.removeprefix("unix://")
+        self.connections = 0
+        """How many were ever opened."""
+        self.asked = 0
+        """Pieces of requests that were passed on."""
+        self.is_open = asyncio.Event()
+        """Cleared: replies are held back."""
+        self.is_open.set()
+        self.drops = 0
+        """So many of the coming replies are lost, each with its connection."""
+        self.dropped = 0
+        self._links: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> str:
+        """Listen; the address for the service."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        self._server.close()
+        self.is_open.set()
+        while self._tasks:
+            self.cut()
+            await asyncio.wait(self._tasks, timeout=0.1)
+
+    def cut(self) -> None:
+        """End every connection, with whatever is under way."""
+        for writer in list(self._links):
+            writer.transport.abort()
+        self._links.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        there, upstream = await asyncio.open_unix_connection(self.upstream)
+        self._links |= {writer, upstream}
+        replies = asyncio.create_task(self._answer(there, writer, upstream))
+        try:
+            while data := await reader.read(1 << 16):
+                self.asked += 1
+                upstream.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            replies.cancel()
+            await asyncio.gather(replies, return_exceptions=True)
+            for end in (writer, upstream):
+                self._links.discard(end)
+                end.transport.abort()
+
+    async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: Any) -> None:
+        while data := await there.read(1 << 16):
+            await self.is_open.wait()
+            if self.drops and b"+OK" not in data[:3]:  # not the words of a connection that introduces itself
+                self.drops -= 1
+                self.dropped += 1
+                break
+            writer.write(data)
+        writer.transport.abort()
+        upstream.transport.abort()
+
+
+@asynccontextmanager
+async def a_proxy(upstream: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before *upstream*, and its address."""
+    proxy = Proxy(upstream)
+    address = await proxy.start()
+    try:
+        yield proxy, address
+    finally:
+        await proxy.stop()

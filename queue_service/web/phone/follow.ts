@@ -1,6 +1,6 @@
 /**
- * Follows one ticket: live while the line holds, otherwise by asking every fifteen seconds. Whatever arrives goes to `onTicket`; what cannot be
- * reached is said once to `onLost`.
+ * Follows one ticket: live while the line holds, otherwise by asking every fifteen seconds. Whatever arrives goes to `onTicket`, but an answer that
+ * was overtaken by live news is left aside; what cannot be reached is said to `onLost`.
  */
 import { API, NoAnswer, read, Refused } from "@shared/api";
 import type { Ticket } from "@shared/words";
@@ -18,12 +18,15 @@ export function follow(path: string, to: Followed): { stop: () => void; ask: () 
   let stream: EventSource | null = null;
   let live = false;
   let stopped = false;
+  /** How much live news has come: an answer that was asked for before the latest is older than it. */
+  let news = 0;
 
   function listen(): void {
     stream?.close();
     stream = new EventSource(`${API}${path}/stream`);
     stream.addEventListener("ticket", (message) => {
       live = true;
+      news += 1;
       to.onTicket((JSON.parse((message as MessageEvent<string>).data) as { ticket: Ticket }).ticket);
     });
     stream.onerror = () => {
@@ -33,8 +36,10 @@ export function follow(path: string, to: Followed): { stop: () => void; ask: () 
   }
 
   async function ask(): Promise<void> {
+    const before = news;
     try {
-      to.onTicket((await read<{ ticket: Ticket }>(path)).ticket);
+      const { ticket } = await read<{ ticket: Ticket }>(path);
+      if (news === before) to.onTicket(ticket);
       if (!stopped && stream?.readyState !== EventSource.OPEN && stream?.readyState !== EventSource.CONNECTING) listen();
     } catch (error) {
       if (error instanceof NoAnswer) to.onLost();

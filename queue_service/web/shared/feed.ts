@@ -65,7 +65,8 @@ export class Feed<View, Event> {
     this.send({ type: "shown", seq });
   }
 
-  private readonly hurry = () => {
+  /** The server answers elsewhere: no need to wait for the next turn. */
+  readonly hurry = () => {
     if (this.stopped || this.socket) return;
     clearTimeout(this.comeback);
     this.connect();

@@ -1,0 +1,81 @@
+"""What a test in a browser may ask for: a hall that nobody has used, in a service that can be killed."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from browser_world import Hall, House, small, with_long_names
+from queue_service.app import EXAMPLES
+from queue_service.centre import load_centre, to_json
+from queue_service.pages import static_folder
+
+HALLS = 22
+"""More than there are tests: each takes a hall that nobody has used."""
+LONG = "long"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+expect.set_options(timeout=8_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs a browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The service with more halls than there are tests."""
+    assert (static_folder() / "console.html").is_file(), "build the pages first: make web"
+    folder = tmp_path_factory.mktemp("house")
+    commune = load_centre(EXAMPLES / "demo-xa.toml")
+    centres = [small(commune, f"xa-{number}") for number in range(HALLS)]
+    centres.append(with_long_names(small(commune, LONG)))
+    files = []
+    for centre in centres:
+        files.append(folder / f"{centre.id}.json")
+        files[-1].write_bytes(to_json(centre))
+    house = House(folder, files)
+    house.start()
+    yield house
+    house.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+_unused = itertools.count()
+
+
+@pytest.fixture
+def hall(house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall in which nothing has happened yet."""
+    yield from _opened(house, browser, f"xa-{next(_unused)}")
+
+
+@pytest.fixture
+def long_hall(house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall in which every name is as long as it may be."""
+    yield from _opened(house, browser, LONG)
+
+
+def _opened(house: House, browser: Browser, centre: str) -> Iterator[Hall]:
+    hall = Hall(house, browser, centre)
+    yield hall
+    hall.close()
+    assert hall.troubles == []

@@ -1,0 +1,224 @@
+"""
+The world of the browser tests: the real service in a process that can be killed, and a hall of its own in it.
+
+``hall`` opens pages as people find them: ``hall.kiosk()``, ``hall.board("ba")``, ``hall.console("q01")``,
+``hall.phone(ticket)``.  An error in any page's script fails the test.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from playwright.sync_api import Browser, Page, expect
+
+from queue_service.centre import Centre
+
+SERVICES = ("tpht", "kt", "cax")
+LONG_WORDS = "và những việc rất dài thuộc thẩm quyền giải quyết của Ủy ban nhân dân xã Nghĩa Lộ Thượng Ữ Ằ Ỗ Ế Ộ"
+CONSOLE_PX = {"width": 1366, "height": 768}
+BOARD_PX = {"width": 1920, "height": 1080}
+KIOSK_PX = {"width": 1080, "height": 1920}
+PHONE_PX = {"width": 390, "height": 844}
+
+
+class Refused(Exception):
+    """The service said no to somebody who is not in the browser."""
+
+
+class House:
+    """The service as a process: started, killed without warning, started again on the same port and data."""
+
+    def __init__(self, folder: Path, centres: list[Path]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
+        self._centres = centres
+        self._process: subprocess.Popen[bytes] | None = None
+        self.sign_ins: dict[str, Any] = {}
+
+    def start(self) -> None:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+        environ |= {
+            "QUEUE_PORT": str(self.port),
+            "QUEUE_DATA_DIR": str(self.folder / "data"),
+            "QUEUE_CENTRES": os.pathsep.join(str(file) for file in self._centres),
+        }
+        with (self.folder / "log").open("ab") as log:
+            command = [sys.executable, "-m", "queue_service", "run"]
+            self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                # The demo sign-ins are there when the doors are open and everybody has an account.
+                self.sign_ins = self.call("GET", "/demo")["centres"]
+            except (OSError, Refused):
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"the service does not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """As a power cut would: no signal handler runs."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def call(self, method: str, path: str, body: object = None, token: str | None = None) -> Any:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        data = None if body is None else json.dumps(body).encode()
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with closing(link):
+            link.request(method, f"/api/v1{path}", data, headers)
+            answer = link.getresponse()
+            text = answer.read().decode()
+            if answer.status >= 400:
+                raise Refused(f"{method} {path}: {answer.status} {text}")
+            return json.loads(text or "null")
+
+
+class Hall:
+    """One centre of the house, through its pages and as other people's presses."""
+
+    def __init__(self, house: House, browser: Browser, centre: str) -> None:
+        self.house = house
+        self.centre = centre
+        self.troubles: list[str] = []
+        self._browser = browser
+        self._closers: list[Any] = []
+        self._tokens: dict[str, str] = {}
+        self._sign_ins = house.sign_ins[centre]
+
+    # ── pages ──
+
+    def page(self, address: str, size: dict[str, int]) -> Page:
+        context = self._browser.new_context(viewport=size, locale="vi-VN")  # type: ignore[arg-type]
+        self._closers.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.troubles.append(f"{address}: {error}"))
+        page.goto(self.house.base + address)
+        return page
+
+    def kiosk(self) -> Page:
+        return self.page(f"/kiosk/{self.centre}/k1#token={self._device('kiosks', 'k1')}", KIOSK_PX)
+
+    def board(self, board: str) -> Page:
+        page = self.page(f"/board/{self.centre}/{board}?mute#token={self._device('boards', board)}", BOARD_PX)
+        expect(page.get_by_text("kết nối lúc")).to_be_visible()
+        return page
+
+    def phone(self, ticket: dict[str, Any]) -> Page:
+        return self.page(f"/t/{self.centre}/{ticket['id']}", PHONE_PX)
+
+    def console(self, counter: str, officer: str | None = None) -> Page:
+        """Somebody signed in (the officer of the counter) and seated."""
+        page = self.page(f"/console/{self.centre}?mute", CONSOLE_PX)
+        self.sign_in(page, officer or counter)
+        page.get_by_role("button", name=f"{int(counter[1:])} ").first.click()
+        expect(page.locator(".now")).to_be_visible()
+        return page
+
+    def sign_in(self, page: Page, officer: str) -> None:
+        person = self.person(officer)
+        page.get_by_label("Tên đăng nhập").fill(person["name"])
+        page.get_by_label("Mật khẩu").fill(person["password"])
+        page.keyboard.press("Enter")
+
+    def close(self) -> None:
+        for context in self._closers:
+            context.close()
+
+    # ── other people ──
+
+    def person(self, counter: str) -> dict[str, str]:
+        found: dict[str, str] = next(who for who in self._sign_ins["staff"] if who.get("counter") == counter)
+        return found
+
+    def issue(self, service: str = "tpht", **wish: str) -> dict[str, Any]:
+        body = {"service": service, **wish}
+        reply = self.house.call("POST", f"/centres/{self.centre}/tickets", body, self._device("kiosks", "k1"))
+        ticket: dict[str, Any] = reply["ticket"]
+        return ticket
+
+    def press(self, counter: str, press: str, **body: object) -> Any:
+        """A press of the counter's officer, who sits somewhere else than in our browser."""
+        if counter not in self._tokens:
+            person = self.person(counter)
+            answer = self.house.call("POST", "/session", {**_credentials(person), "bearer": True})
+            self._tokens[counter] = answer["token"]
+        path = f"/centres/{self.centre}/counters/{counter}/{press}"
+        return self.house.call("POST", path, body, self._tokens[counter])
+
+    def calls(self) -> list[str]:
+        """Every call of the day, in order: ``A001 → q01``."""
+        if "" not in self._tokens:
+            manager = next(who for who in self._sign_ins["staff"] if "admin" in who["roles"])
+            self._tokens[""] = self.house.call("POST", "/session", {**_credentials(manager), "bearer": True})["token"]
+        events = self.house.call("GET", f"/centres/{self.centre}/events?limit=1000", token=self._tokens[""])["events"]
+        return [f"{event['number']} → {event['counter']}" for event in events if event["type"] == "TicketCalled"]
+
+    def _device(self, kind: str, id: str) -> str:
+        token: str = next(device["token"] for device in self._sign_ins[kind] if device["id"] == id)
+        return token
+
+
+def _credentials(person: dict[str, str]) -> dict[str, str]:
+    return {"name": person["name"], "password": person["password"]}
+
+
+def small(commune: Centre, id: str) -> Centre:
+    """The example commune with three counters and three services: what a test needs, and quick to set up."""
+    counters = tuple(
+        msgspec.structs.replace(counter, serves=tuple(line for line in counter.serves if line.service in SERVICES))
+        for counter in commune.counters
+        if counter.id in ("q01", "q03", "q06")
+    )
+    return msgspec.structs.replace(
+        commune,
+        id=id,
+        counters=counters,
+        departments=tuple(department for department in commune.departments if department.id in SERVICES),
+        services=tuple(service for service in commune.services if service.id in SERVICES),
+    )
+
+
+def with_long_names(centre: Centre) -> Centre:
+    """Names as long as the centre's file allows."""
+
+    def long(name: str) -> str:
+        return f"{name} {LONG_WORDS}"[:120].strip()
+
+    def longer(things: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(msgspec.structs.replace(thing, name=long(thing.name)) for thing in things)
+
+    return msgspec.structs.replace(
+        centre,
+        name=long(centre.name),
+        departments=longer(centre.departments),
+        services=longer(centre.services),
+        zones=longer(centre.zones),
+        grounds=longer(centre.grounds),
+    )
