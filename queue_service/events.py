@@ -52,7 +52,7 @@ STAFF_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "TicketParked": ("ticket", "actor", "service", "department", "reason"),
     "TicketTransferred": ("ticket", "actor", "note", "class"),
     "TicketMovedBack": ("ticket", "actor"),
-    "TicketReassigned": ("ticket",),
+    "TicketReassigned": ("ticket", "actor"),
     "TicketCancelled": ("ticket", "actor", "reason"),
     "TicketRevived": ("ticket", "actor", "reason", "class"),
     "TicketExpired": ("ticket", "actor"),
