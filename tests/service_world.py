@@ -260,24 +260,25 @@ def a_hall(**policy: Any) -> Centre:
 
 @asynccontextmanager
 async def a_service(
-    redis_url: str, folder: Path, *centres: Centre, clock: Clock | None = None
+    redis_url: str, folder: Path, *centres: Centre, clock: Clock | None = None, port: int = 0
 ) -> AsyncIterator[Service]:
     """The service as one worker, with *centres* in force."""
     files = tuple(folder / f"{centre.id}.json" for centre in centres)
     for file, centre in zip(files, centres, strict=True):
         file.write_bytes(to_json(centre))
-    async with Service(
-        Settings(port=0, redis_url=redis_url, data_dir=folder, centres=files), clock=clock
-    ).running() as service:
+    settings = Settings(port=port, redis_url=redis_url, data_dir=folder, centres=files)
+    async with Service(settings, clock=clock).running() as service:
         yield service
 
 
 @asynccontextmanager
-async def a_house(redis_url: str, folder: Path, centre: Centre, clock: Clock | None = None) -> AsyncIterator[House]:
-    """A service with its people; its centre is taken out of the store again."""
+async def a_house(
+    redis_url: str, folder: Path, centre: Centre, clock: Clock | None = None, *, through: str | None = None
+) -> AsyncIterator[House]:
+    """A service with its people, its store reached *through* a proxy; its centre is taken out of the store again."""
     async with (
         Redis.from_url(redis_url) as redis,
-        a_service(redis_url, folder, centre, clock=clock) as service,
+        a_service(through or redis_url, folder, centre, clock=clock) as service,
         ClientSession(connector=TCPConnector(limit=0)) as session,
     ):
         identities = Identities(redis)

@@ -1,7 +1,8 @@
--- cancel: the visitor gives up; expire: the day of the ticket is over.
+-- cancel: the visitor gives up.
 -- ARGS   ticket, reason?      REPLY  ticket
 -- CODES  UNKNOWN_TICKET WRONG_STATE     COST O(log n)
 
+-- A ticket in one of *states* ends without having been served.
 local function finish_unserved(hall, states, state, kind, wish_word)
   local ticket, no = read_ticket(hall, hall.wish.ticket)
   if no then return no end
@@ -17,8 +18,4 @@ end
 
 local function cancel(hall)
   return finish_unserved(hall, { waiting = true, parked = true }, 'cancelled', 'TicketCancelled', 'cancelled')
-end
-
-local function expire(hall)
-  return finish_unserved(hall, { waiting = true, parked = true, no_show = true }, 'expired', 'TicketExpired', 'expired')
 end

@@ -1,5 +1,5 @@
 -- switch_issuing: hand out numbers, or not, with a text for the kiosks.
--- ARGS   open, text      REPLY  issuing {open, text}      CODES  MALFORMED      COST O(1)
+-- ARGS   open, text?      REPLY  issuing {open, text}      CODES  MALFORMED      COST O(1)
 
 local function switch_issuing(hall)
   if type(hall.wish.open) ~= 'boolean' then return refuse('MALFORMED', 'say whether numbers are handed out') end

@@ -1,6 +1,6 @@
 -- advance_day: begin another business day.  Number sequences start again; whoever still waits keeps place and number, and no new ticket gets a
 -- number that somebody in the building carries (30_issue_ticket.lua).  Answers of the day that ends are kept for one more.
--- ARGS   day      REPLY  day      CODES  MALFORMED DAY_NOT_LATER      COST O(departments + counters)
+-- ARGS   day      REPLY  nothing more      CODES  MALFORMED DAY_NOT_LATER      COST O(departments + counters)
 
 local function advance_day(hall)
   if not string.match(hall.wish.day, '^%d%d%d%d%-%d%d%-%d%d$') then return refuse('MALFORMED', 'a day is written YYYY-MM-DD') end

@@ -88,6 +88,7 @@ def phone(hall: Hall) -> Page:
 def phone_called(hall: Hall) -> Page:
     hall.press("q06", "open")
     page = hall.phone(hall.issue("cax"))
+    expect(page.get_by_role("button", name="Bỏ số")).to_be_visible()
     hall.press("q06", "call-next")
     expect(page.get_by_text("Đến lượt bạn")).to_be_visible()
     return page

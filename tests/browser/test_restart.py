@@ -8,6 +8,7 @@ from playwright.sync_api import Request, expect
 def test_everybody_comes_back_after_a_kill(hall):
     """Board and console say since when; the console keeps its press and repeats it with the same key; all catch up."""
     board, console, phone = hall.board("ba"), hall.console("q01"), hall.phone(hall.issue())
+    expect(phone.get_by_text("Bạn là người kế tiếp")).to_be_visible()
     hall.issue()
     console.keyboard.press("Enter")
     expect(board.locator(".stage .called")).to_have_text("A001")

@@ -6,6 +6,8 @@ import { API, NoAnswer, read, Refused } from "@shared/api";
 import type { Ticket } from "@shared/words";
 
 const EVERY_MS = 15_000;
+/** A stream that has not spoken by then is not waited for any longer. */
+const FIRST_WORD_MS = 3_000;
 
 export interface Followed {
   onTicket: (ticket: Ticket) => void;
@@ -20,6 +22,7 @@ export function follow(path: string, to: Followed): { stop: () => void; ask: () 
   let stopped = false;
   /** How much live news has come: an answer that was asked for before the latest is older than it. */
   let news = 0;
+  let asked = false;
 
   function listen(): void {
     stream?.close();
@@ -30,13 +33,14 @@ export function follow(path: string, to: Followed): { stop: () => void; ask: () 
       to.onTicket((JSON.parse((message as MessageEvent<string>).data) as { ticket: Ticket }).ticket);
     });
     stream.onerror = () => {
-      if (live) void ask();
+      if (live || !asked) void ask();
       live = false;
     };
   }
 
   async function ask(): Promise<void> {
     const before = news;
+    asked = true;
     try {
       const { ticket } = await read<{ ticket: Ticket }>(path);
       if (news === before) to.onTicket(ticket);
@@ -56,14 +60,17 @@ export function follow(path: string, to: Followed): { stop: () => void; ask: () 
   addEventListener("online", hurry);
   addEventListener("offline", to.onLost);
   document.addEventListener("visibilitychange", seen);
+  const first = setTimeout(() => {
+    if (!news) hurry();
+  }, FIRST_WORD_MS);
   listen();
-  hurry();
 
   return {
     ask: hurry,
     stop: () => {
       stopped = true;
       clearInterval(timer);
+      clearTimeout(first);
       stream?.close();
       removeEventListener("online", hurry);
       removeEventListener("offline", to.onLost);
