@@ -17,6 +17,7 @@ end
 local function live_counters(hall)
   local counters, stored = {}, redis.call('HVALS', hall.counters_key)
   for i, bytes in ipairs(stored) do counters[i] = unpack_map(bytes) end
+  table.sort(counters, function(a, b) return a.id < b.id end)
   return counters
 end
 

@@ -127,6 +127,18 @@ async def test_an_open_counter_without_a_visitor_may_go(hall_of):
     assert {} == (await hall.picture())["counters"]
 
 
+async def test_counters_that_go_together_go_in_order(hall_of):
+    """Not in whatever order the store kept them."""
+    hall = await hall_of(a_centre(9))
+    for n in (7, 2, 9, 4):
+        await hall.open(f"q{n:02}")
+
+    await hall.configure(a_centre(1, id=hall.centre.id))
+
+    closed = [event["counter"] for event in await hall.events() if event["type"] == "CounterClosed"]
+    assert ["q02", "q04", "q07", "q09"] == closed
+
+
 async def test_a_ready_counter_looks_into_its_new_lines(hall_of):
     """Somebody waits there: called at once."""
     hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
