@@ -197,10 +197,10 @@ class Door:
         """
         try:
             async with self._place(request):
-                answer = await read()
                 changes = _Changes(concerns)
-                stop = await self.hub.listen(centre, changes)
+                stop = await self.hub.listen(centre, changes)  # before reading: what happens in between is not missed
                 try:
+                    answer = await read()
                     return await self._follow(request, changes, answer, read, kind)
                 finally:
                     stop()

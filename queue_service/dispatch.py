@@ -176,6 +176,17 @@ class Dispatch:
         estimate = mirror.remaining(centre, ticket, self.clock.now_ms()) if mirror is not None else None
         return msgspec.to_builtins(estimate) if estimate is not None else None
 
+    async def set_aside(self, centre: Centre, counter: str) -> list[str]:
+        """Ids of the tickets that *counter* could resume and of those that ended there, from the mirror of this process."""
+        mirror = await self._mirror(centre.id) if self._mirror is not None else None
+        if mirror is None:
+            mirror = Mirror()
+            day, counters, tickets, _ = await self.store.read_all(centre.id)
+            mirror.read(day, counters, tickets)
+        serves = {line.service for line in centre.counter(counter).serves}
+        parked = [id for id, (service, at) in mirror.parked.items() if service in serves or at == counter]
+        return [*parked, *mirror.done.get(counter, ())]
+
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:
         return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)
 

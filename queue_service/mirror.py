@@ -8,16 +8,20 @@ days and compares with the store.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from queue_service.centre import Centre
 from queue_service.estimate import Calibration, Discipline, Estimate, Serving, Waiting, forecast, free_at
 
 Event = Mapping[str, Any]
+
+DONE_KEPT: Final = 24
+"""Tickets remembered per counter as done there."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,10 @@ class Mirror:
     seq: int = 0
     waiting: dict[str, Waiting] = field(default_factory=dict)
     seats: dict[str, Seat] = field(default_factory=dict)
+    parked: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Ticket set aside -> its service and the counter that did it."""
+    done: dict[str, deque[str]] = field(default_factory=dict)
+    """Counter -> the tickets that ended there, newest last."""
     means_ms: dict[str, float] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     _announced: dict[str, tuple[str, int, Estimate]] = field(default_factory=dict)
@@ -61,6 +69,13 @@ class Mirror:
         for id, record in tickets.items():
             if id in self.waiting and record.get("wait") and record.get("call") is None:
                 self._announced[id] = record["class"], record["issued_at_ms"], Estimate(**record["wait"])
+        self.parked = {
+            id: (record["service"], record["counter"]) for id, record in tickets.items() if record["state"] == "parked"
+        }
+        self.done = {}
+        ended = [record for record in tickets.values() if record["state"] in ("served", "no_show")]
+        for record in sorted(ended, key=lambda record: int(record["ended_at_ms"])):
+            self._done_at(record["counter"]).append(record["id"])
         self.seats = {}
         for id, record in counters.items():
             is_busy = bool(record.get("ticket"))
@@ -77,6 +92,8 @@ class Mirror:
         if event["seq"] <= self.seq and event["epoch"] == self.epoch:
             return
         self.epoch, self.seq = event["epoch"], event["seq"]
+        if "ticket" in event and event["type"] not in ("TicketPrinted", "TicketMovedBack", "TicketReassigned"):
+            self.parked.pop(event["ticket"], None)
         match event["type"]:
             case "TicketIssued":
                 self._stand(event)
@@ -95,8 +112,13 @@ class Mirror:
             case "TicketServed":
                 self.means_ms[event["service"]] = event["mean_ms"]
                 self._free(event)
-            case "TicketNoShow" | "TicketParked":
+                self._done_at(event["counter"]).append(event["ticket"])
+            case "TicketNoShow":
                 self._free(event)
+                self._done_at(event["counter"]).append(event["ticket"])
+            case "TicketParked":
+                self._free(event)
+                self.parked[event["ticket"]] = event["service"], event["counter"]
             case "TicketCancelled" | "TicketExpired":
                 self.waiting.pop(event["ticket"], None)
                 self._announced.pop(event["ticket"], None)
@@ -110,6 +132,9 @@ class Mirror:
     def _seat(self, event: Event) -> Seat:
         return self.seats.setdefault(event["counter"], Seat())
 
+    def _done_at(self, counter: str) -> deque[str]:
+        return self.done.setdefault(counter, deque(maxlen=DONE_KEPT))
+
     def _free(self, event: Event) -> None:
         seat = self._seat(event)
         seat.service = seat.called_at_ms = None
@@ -120,6 +145,10 @@ class Mirror:
     def _undo(self, event: Event) -> None:
         seat = self._seat(event)
         self.waiting.pop(event["ticket"], None)
+        if event["ticket"] in (done := self._done_at(event["counter"])):
+            done.remove(event["ticket"])
+        if event["now"] == "parked":
+            self.parked[event["ticket"]] = event["service"], event["counter"]
         if event.get("mean_ms") is not None:
             self.means_ms[event["service"]] = event["mean_ms"]
         if event["now"] in ("called", "serving"):

@@ -239,14 +239,10 @@ class Counters:
 
     async def _aside(self, centre: Centre, counter: str) -> tuple[list[Ticket], list[Ticket]]:
         """Tickets parked where this counter could resume them, and the last that ended at this counter."""
-        _, _, records, _ = await self._dispatch.store.read_all(centre.id)
-        serves = {line.service for line in centre.counter(counter).serves}
-        parked, ended = [], []
-        for record in records.values():
-            if record["state"] == State.PARKED and (record["service"] in serves or record.get("counter") == counter):
-                parked.append(read_ticket(record))
-            elif record.get("ended_at_ms") and record.get("counter") == counter:
-                ended.append(read_ticket(record))
+        ids = await self._dispatch.set_aside(centre, counter)
+        tickets = await self._dispatch.store.read_tickets(centre.id, ids)
+        parked = [ticket for ticket in tickets if ticket.state == State.PARKED]
+        ended = [ticket for ticket in tickets if ticket.ended_at_ms is not None and ticket.state != State.PARKED]
         parked.sort(key=lambda ticket: ticket.virtual_ms)
         ended.sort(key=lambda ticket: ticket.ended_at_ms or 0, reverse=True)
         return parked, ended[:RECENT]
