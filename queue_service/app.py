@@ -299,7 +299,7 @@ class Service:
         register(
             app,
             Sessions(self._identities, self.clock, is_secure=guard.is_secure),
-            Centres(self._dispatch, catalogues),
+            Centres(self._dispatch, catalogues, self.settings.public_url),
             Tickets(self._dispatch, boards),
             Counters(self._dispatch),
             Halls(self._dispatch, boards),

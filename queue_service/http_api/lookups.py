@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+from aiohttp import web
 from msgspec import Meta, Struct
 
 from queue_service import views
@@ -28,6 +29,12 @@ class ProcedureQuery(Body, frozen=True):
     department: Slug | None = None
     field: Annotated[str, Meta(max_length=40)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    language: Language = "vi"
+
+
+class TextQuery(Body, frozen=True):
+    """In which language texts are wanted."""
+
     language: Language = "vi"
 
 
@@ -71,12 +78,25 @@ class ProcedureList(Struct, frozen=True):
     total: int
 
 
-class Centres:
-    """What a centre is, and what can be looked up there."""
+class ProcedureReply(Procedure, frozen=True, kw_only=True):
+    """One procedure with time limit and fee in words."""
 
-    def __init__(self, dispatch: Dispatch, catalogues: Mapping[str, Catalogue]) -> None:
+    time_text: str
+    fee_text: str
+
+
+class Centres:
+    """
+    What a centre is, and what can be looked up there.
+
+    Args:
+        public_url: under which phones reach the pages; None: under whatever address we are asked.
+    """
+
+    def __init__(self, dispatch: Dispatch, catalogues: Mapping[str, Catalogue], public_url: str | None) -> None:
         self._dispatch = dispatch
         self._catalogues = catalogues
+        self._public_url = public_url
 
     @operation("GET", "/api/v1/centres", summary="All centres", answers={200: CentreList}, tags=("centre",))
     async def list_centres(self) -> CentreList:
@@ -85,18 +105,19 @@ class Centres:
         return CentreList(tuple(CentreItem(c.id, c.name, c.name_en, c.level) for c in centres))
 
     @operation("GET", BASE, summary="A centre", answers={200: dict[str, Any]}, tags=("centre",))
-    async def read_centre(self, centre: str) -> Answer:
+    async def read_centre(self, centre: str, request: web.Request) -> Answer:
         """
         Departments, services, counters, boards and grounds as configured, whether numbers are handed out, the business
-        day.
+        day, and the address under which phones reach the pages.
         """
         configured = await self._dispatch.centre(centre)
         day = await self._dispatch.store.read_day(centre)
         value = msgspec.to_builtins(configured)
         issuing = views.issuing_view(day)
-        value |= {"version": configured.version, "issuing": issuing, "day": day["day"]}
-        switch = zlib.crc32(msgspec.json.encode(issuing))  # the same in every process of the installation
-        return Answer(value, etag=f"{configured.version}-{day['day']}-{switch:08x}")
+        public_url = self._public_url or f"{request.scheme}://{request.host}"
+        value |= {"version": configured.version, "issuing": issuing, "day": day["day"], "public_url": public_url}
+        rest = zlib.crc32(msgspec.json.encode((issuing, self._public_url)))  # the same in every process
+        return Answer(value, etag=f"{configured.version}-{day['day']}-{rest:08x}")
 
     @operation(
         "GET",
@@ -116,16 +137,21 @@ class Centres:
         "GET",
         BASE + "/procedures/{code}",
         summary="A procedure",
-        answers={200: Procedure},
+        query=TextQuery,
+        answers={200: ProcedureReply},
         refusals=(UnknownProcedure,),
         tags=("procedures",),
     )
-    async def read_procedure(self, centre: str, code: str) -> Procedure:
+    async def read_procedure(self, centre: str, code: str, query: TextQuery) -> ProcedureReply:
         """Papers, fee, time limit, legal basis and source of one procedure."""
         procedure = (await self._catalogue(centre)).get(code)
         if procedure is None:
             raise UnknownProcedure(f"There is no procedure {code} at this centre.")
-        return procedure
+        return ProcedureReply(
+            **msgspec.structs.asdict(procedure),
+            time_text=time_text(procedure, query.language),
+            fee_text=fee_text(procedure, query.language),
+        )
 
     @operation(
         "GET",
