@@ -103,7 +103,9 @@ def _wait(view: View, services: Iterable[str], people: int) -> None:
 
 
 def _lines(event: Event) -> Sequence[str]:
-    """The lines a ticket enters or leaves: usually that of its service, several when it may be called for any of them."""
+    """
+    The lines a ticket enters or leaves: usually that of its service, several when it may be called for any of them.
+    """
     lines: Sequence[str] = event.get("lines") or (event["service"],)
     return lines
 

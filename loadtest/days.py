@@ -1,8 +1,8 @@
 """
 Days that never were: traces drawn from a centre and a day profile.
 
-Pure; the same seed gives the same people, whatever counters are open, so that two ways to run a day can be compared person by person.
-Feeds ``replay.py`` and ``whatif.py``; the trace format is in ``loadtest/README.md``.
+Pure; the same seed gives the same people, whatever counters are open, so that two ways to run a day can be compared
+person by person. Feeds ``replay.py`` and ``whatif.py``; the trace format is in ``loadtest/README.md``.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def make_day(
         "ev": "meta",
         "scenario": f"{centre.id}-{level}-{seed}",
         "depts": [{"id": service.id, "svc_prior_s": service.mean_service_s} for service in centre.services],
-        "counters": [
-            {"id": counter.id, "skills": _skills(centre, counter.id, serves)} for counter in centre.counters
-        ],
+        "counters": [{"id": counter.id, "skills": _skills(centre, counter.id, serves)} for counter in centre.counters],
         "classes": [{"id": short, "sla_s": sla} for short, sla in (("std", 1800), ("pri", 900), ("apt", 600))],
         "noshow_s": NO_SHOW_S,
         "hours": sessions,
@@ -89,7 +87,9 @@ def _arrivals(centre: Centre, profile: DayProfile, level: str, seed: int) -> lis
 
 
 def _needs(profile: DayProfile, service: str, offered: list[str], rng: random.Random) -> list[Row]:
-    """What one visitor turns out to need: usually one service, sometimes a paper is missing, or another office is meant."""
+    """
+    What one visitor turns out to need: usually one service, sometimes a paper is missing, or another office is meant.
+    """
     run: list[Row] = [{"s": _service_s(profile, service, rng)}]
     if rng.random() < profile.no_show_share:
         return [{"d": service, "run": [{"out": "gone"}]}]

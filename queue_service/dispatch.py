@@ -177,7 +177,9 @@ class Dispatch:
         return msgspec.to_builtins(estimate) if estimate is not None else None
 
     async def set_aside(self, centre: Centre, counter: str) -> list[str]:
-        """Ids of the tickets that *counter* could resume and of those that ended there, from the mirror of this process."""
+        """
+        Ids of the tickets that *counter* could resume and of those that ended there, from the mirror of this process.
+        """
         mirror = await self._mirror(centre.id) if self._mirror is not None else None
         if mirror is None:
             mirror = Mirror()

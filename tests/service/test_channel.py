@@ -7,12 +7,11 @@ import contextlib
 import secrets
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import hiredis
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as LostConnection
@@ -22,7 +21,7 @@ from redis.exceptions import TimeoutError as TooSlow
 from queue_service.app import connect
 from queue_service.channel import Channel, Full
 from queue_service.embedded import die_with_parent, find_binary
-from service_world import Proxy, a_proxy, until
+from service_world import Proxy, a_proxy, a_script, is_greeting, until
 
 Wire = tuple[Channel, Proxy]
 
@@ -217,43 +216,6 @@ async def test_closing_fails_what_is_under_way(wire: Wire) -> None:
 
 
 # A server that says what a test tells it to
-
-
-@asynccontextmanager
-async def a_script(answer: Callable[[int, list[bytes]], bytes | None]) -> AsyncIterator[str]:
-    """A server that answers each command by *answer*(number of the connection, command); None ends the connection."""
-    connections = 0
-    writers = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        number = connections
-        writers.append(writer)
-        parser = hiredis.Reader()
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(1 << 16):
-                parser.feed(data)
-                while (command := parser.gets()) is not False:
-                    said = answer(number, command)
-                    if said is None:
-                        writer.close()
-                        return
-                    writer.write(said)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-
-
-def is_greeting(command: list[bytes]) -> bool:
-    """What the library says when it connects."""
-    return command[0] in (b"CLIENT", b"HELLO", b"SELECT")
 
 
 @pytest.mark.parametrize("word", ["LOADING", "READONLY", "MASTERDOWN"])
