@@ -13,10 +13,11 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hiredis
 import msgpack
 import msgspec
 from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector, WSMsgType
@@ -370,3 +371,40 @@ async def a_proxy(upstream: str) -> AsyncIterator[tuple[Proxy, str]]:
         yield proxy, address
     finally:
         await proxy.stop()
+
+
+@asynccontextmanager
+async def a_script(answer: Callable[[int, list[bytes]], bytes | None]) -> AsyncIterator[str]:
+    """A server that answers each command by *answer*(number of the connection, command); None ends the connection."""
+    connections = 0
+    writers = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        number = connections
+        writers.append(writer)
+        parser = hiredis.Reader()
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                parser.feed(data)
+                while (command := parser.gets()) is not False:
+                    said = answer(number, command)
+                    if said is None:
+                        writer.close()
+                        return
+                    writer.write(said)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+
+
+def is_greeting(command: list[bytes]) -> bool:
+    """What the library says when it connects."""
+    return command[0] in (b"CLIENT", b"HELLO", b"SELECT")
