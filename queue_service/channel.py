@@ -94,10 +94,14 @@ class Channel:
             TooSlow: no reply in time: unknown, too.
             Full: not sent.
         """
+        return await self.call_packed(_packed(*command))
+
+    async def call_packed(self, packed: bytes) -> Reply:
+        """The same for a command that is RESP already."""
         line = self._line
         if line is None or line.is_closed:
             line = await self._open()
-        reply = await line.send(_packed(*command), 1)
+        reply = await line.send(packed, 1)
         return reply[0]
 
     async def transaction(self, commands: Sequence[tuple[Any, ...]]) -> list[Reply]:
