@@ -24,9 +24,12 @@ from loadtest.plan import Scenario, read_profile, read_scenario
 from loadtest.replay import digest, save
 from loadtest.replay import replay as play
 from loadtest.verify import verify as judge
-from queue_service.centre import Mode
+from loadtest.whatif import Setting, compare
+from loadtest.whatif import table as whatif_table
+from queue_service.centre import Mode, load_centre
 
 SCENARIOS = files("loadtest") / "scenarios"
+EXAMPLE = Path(str(files("queue_service"))) / "examples" / "demo-tinh.toml"
 TRACES = Path(str(files("loadtest"))) / "traces"
 MODES = ("counter", "cluster", "department")
 PROFILES = files("queue_service") / "examples" / "day-profiles.json"
@@ -141,6 +144,44 @@ def score(logs: Path, mode: Mode) -> None:
         [sys.executable, str(TRACES / "score.py"), "--all", str(TRACES), str(logs), "--mode", mode], check=False
     )
     raise SystemExit(done.returncode)
+
+
+@main.command("whatif")
+@click.option("--centre", "centre_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=EXAMPLE)
+@click.option("--profile", default="province", show_default=True, help="Of the day profiles.")
+@click.option("--level", default="high", show_default=True, help="How many come: low, typical, high, peak, stress.")
+@click.option("--days", default=5, show_default=True, help="Days to play, each with other people.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--close", "closed", multiple=True, metavar="COUNTER", help="Stays closed after the change.")
+@click.option("--open", "opened", multiple=True, metavar="COUNTER", help="Was closed before the change.")
+@click.option(
+    "--serve", "serves", multiple=True, metavar="COUNTER:SERVICE=LEVEL", help="Serves this, too, after the change."
+)
+def whatif_command(
+    centre_file: Path,
+    profile: str,
+    level: str,
+    days: int,
+    seed: int,
+    closed: tuple[str, ...],
+    opened: tuple[str, ...],
+    serves: tuple[str, ...],
+) -> None:
+    """Compare waits before and after a change of counters, over invented days through the real core."""
+    centre = load_centre(centre_file)
+    for counter in (*closed, *opened):
+        centre.counter(counter)
+    added: dict[str, dict[str, int]] = {}
+    for word in serves:
+        counter, _, rest = word.partition(":")
+        service, _, number = rest.partition("=")
+        own = {line.service: line.level for line in centre.counter(counter).serves}
+        added.setdefault(counter, own)[centre.service(service).id] = int(number or 2)
+    before, after = Setting(closed=frozenset(opened)), Setting(closed=frozenset(closed), serves=added)
+    day = read_profile(PROFILES.read_bytes(), profile)
+    lines = uvloop.run(compare(centre, day, level, range(seed, seed + days), before, after))
+    click.echo(f"{centre.name}: {days} days, level {level}; minutes; 95 % interval of the change in brackets\n")
+    click.echo(whatif_table(centre, lines))
 
 
 async def _until_stopped(base: str, demo_json: Path, speed: float, seed: int | None) -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from queue_service.app import connect
 from queue_service.centre import (
     Centre,
@@ -94,21 +96,9 @@ def save(path: Path, log: Iterable[Row]) -> None:
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
-def centre_of(meta: Row, id: str, mode: Mode, skills: dict[str, list[list[Any]]] | None = None) -> Centre:
-    """The centre that a trace's meta line describes; *skills* replaces those of the counters named in it."""
+def centre_of(meta: Row, id: str, mode: Mode) -> Centre:
+    """The centre that a trace's meta line describes."""
     slug = str.lower
-    counters = []
-    for number, row in enumerate(meta["counters"], 1):
-        serves = (skills or {}).get(row["id"], row["skills"])
-        counters.append(
-            Counter(
-                id=slug(row["id"]),
-                number=number,
-                name=row["id"],
-                zone="a",
-                serves=tuple(Serves(service=slug(service), level=level) for service, level in serves),
-            )
-        )
     sessions = tuple(Span(_minutes(start), _minutes(end)) for start, end in meta["hours"])
     every_day: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     return Centre(
@@ -126,7 +116,10 @@ def centre_of(meta: Row, id: str, mode: Mode, skills: dict[str, list[list[Any]]]
             Service(slug(row["id"]), slug(row["id"]), row["id"], row["id"], mean_service_s=row["svc_prior_s"])
             for row in meta["depts"]
         ),
-        counters=tuple(counters),
+        counters=tuple(
+            Counter(row["id"].lower(), number, row["id"], "a", _serves(row["skills"]))
+            for number, row in enumerate(meta["counters"], 1)
+        ),
         policy=Policy(
             classes=(ClassPolicy("standard", 1800), ClassPolicy("priority", 300), ClassPolicy("appointment", 300)),
             auto_ready=False,
@@ -135,6 +128,10 @@ def centre_of(meta: Row, id: str, mode: Mode, skills: dict[str, list[list[Any]]]
             no_show_back_places=0,
         ),
     )
+
+
+def _serves(skills: list[list[Any]]) -> tuple[Serves, ...]:
+    return tuple(Serves(service=service.lower(), level=level) for service, level in skills)
 
 
 def _minutes(seconds: float) -> str:
@@ -170,13 +167,11 @@ class Replay:
         meta, events: the trace.
         presser: the core behind it.
         clock: the presser's clock, set before every press.
-        centre_id: a centre of this replay's own.
+        centre: with an id of this replay's own; its counters call when they are told to, not by themselves.
     """
 
-    def __init__(
-        self, meta: Row, events: list[Row], presser: Presser, clock: ManualClock, centre_id: str, mode: Mode = "cluster"
-    ) -> None:
-        self._meta, self._presser, self._clock, self._centre_id, self._mode = meta, presser, clock, centre_id, mode
+    def __init__(self, meta: Row, events: list[Row], presser: Presser, clock: ManualClock, centre: Centre) -> None:
+        self._meta, self._presser, self._clock, self._centre = meta, presser, clock, centre
         self._press_ids = itertools.count(1)
         self._order = itertools.count()
         self._queue: list[tuple[float, int, int, Row]] = []
@@ -196,7 +191,7 @@ class Replay:
 
     async def run(self) -> list[Row]:
         """Play the day; returns the log the scorer reads."""
-        await self._presser.configure(centre_of(self._meta, self._centre_id, self._mode))
+        await self._presser.configure(self._centre)
         while self._queue:
             now = self._queue[0][0]
             while self._queue and self._queue[0][0] == now:
@@ -211,7 +206,7 @@ class Replay:
         due_ms = MIDNIGHT_MS + round(now * 1000)
         self._clock.advance(due_ms - self._clock.now_ms())
         return await self._presser.press(
-            self._centre_id, command, actor="system", press_id=str(next(self._press_ids)), over=True
+            self._centre.id, command, actor="system", press_id=str(next(self._press_ids)), over=True
         )
 
     async def _happen(self, row: Row, now: float) -> None:
@@ -226,7 +221,14 @@ class Replay:
                 self._set_waiting(visit, True)
             case "skills":
                 self._skills[row["c"]] = row["skills"]
-                await self._presser.configure(centre_of(self._meta, self._centre_id, self._mode, self._skills))
+                counters = tuple(
+                    msgspec.structs.replace(counter, serves=_serves(row["skills"]))
+                    if counter.id == row["c"].lower()
+                    else counter
+                    for counter in self._centre.counters
+                )
+                self._centre = msgspec.structs.replace(self._centre, counters=counters)
+                await self._presser.configure(self._centre)
             case change:
                 await self._change_counter(row["c"], change, now)
 
@@ -389,4 +391,4 @@ async def replay(trace: Path, mode: Mode) -> list[Row]:
     """Play *trace* in a private core; returns the log the scorer reads."""
     meta, events = load(trace)
     async with private_core(Mirror()) as (dispatch, clock):
-        return await Replay(meta, events, dispatch, clock, "replay", mode).run()
+        return await Replay(meta, events, dispatch, clock, centre_of(meta, "replay", mode)).run()
