@@ -19,6 +19,7 @@ const PAGES: Record<string, string> = {
   console: "counters/web",
   phone: "queue_service/web/phone",
   start: "queue_service/web/start",
+  docs: "queue_service/web/docs",
 };
 
 const entries = Object.entries(PAGES)

@@ -30,3 +30,40 @@ export function neededNumberPx(screen: Screen): number {
 export function legibleFromM(capPx: number, screen: Screen): number {
   return (capPx * mmPerPx(screen) * DISTANCE_TO_CAP) / 1000;
 }
+
+/** One line of the waiting strip: how many wait, and how wide its place is. */
+export interface Place {
+  count: number;
+  width: number;
+}
+
+/**
+ * Which of `places` a strip of `rows` rows of `room` px can show whole, in their order: all of them if they fit at their widest, else those where
+ * somebody waits, and of these the ones with most people.
+ */
+export function chooseLines(places: readonly Place[], room: number, rows: number, gap: number): number[] {
+  const everybody = places.map((_, index) => index);
+  const fits = (chosen: number[]) => rowsOf(chosen.map((index) => places[index]?.width ?? 0), room, gap) <= rows;
+  if (fits(everybody)) return everybody;
+  const chosen = everybody.filter((index) => (places[index]?.count ?? 0) > 0);
+  const byCount = [...chosen].sort((a, b) => (places[a]?.count ?? 0) - (places[b]?.count ?? 0) || b - a);
+  for (const fewest of byCount) {
+    if (fits(chosen)) break;
+    chosen.splice(chosen.indexOf(fewest), 1);
+  }
+  return chosen;
+}
+
+function rowsOf(widths: number[], room: number, gap: number): number {
+  let rows = 0;
+  let left = -1;
+  for (const width of widths) {
+    if (left - gap - width < 0) {
+      rows += 1;
+      left = room - width;
+    } else {
+      left -= gap + width;
+    }
+  }
+  return rows;
+}

@@ -4,6 +4,7 @@
  * The screen presents the cursor it stands at; the server answers with what is missing, or with a snapshot when the cursor means nothing to it.
  * An event out of order is never applied: the feed comes back for the truth. A link that has been silent for eight seconds counts as lost, whatever
  * the socket says; the feed then returns by itself, after a random pause that doubles, so that a hall full of screens does not come back at once.
+ * A server that cannot read its store says so with every tick: to whoever looks at the page that is the same as a lost link.
  */
 import { decode, encode } from "@msgpack/msgpack";
 import type { Frame, ShownCall } from "./words";
@@ -42,6 +43,8 @@ export class Feed<View, Event> {
   private silence: ReturnType<typeof setTimeout> | undefined;
   private comeback: ReturnType<typeof setTimeout> | undefined;
   private link: Link = { state: "connecting", sinceMs: Date.now() };
+  /** What stood on the page then was true; before the first word: when we began to ask. */
+  private heardAtMs = Date.now();
   private stopped = false;
 
   constructor(private readonly options: FeedOptions<View, Event>) {}
@@ -91,6 +94,7 @@ export class Feed<View, Event> {
 
   private receive(data: ArrayBuffer | string): void {
     const frame = (typeof data === "string" ? JSON.parse(data) : decode(new Uint8Array(data))) as Frame<View, Event>;
+    this.heardAtMs = Date.now();
     this.watch();
     switch (frame.type) {
       case "snapshot":
@@ -118,6 +122,8 @@ export class Feed<View, Event> {
         this.options.onClock?.(frame.now_ms - Date.now());
         if (this.seq === null || frame.seq > this.seq) return this.resync();
         this.attempt = 0;
+        if (frame.stale_since_ms === undefined) this.say("live");
+        else this.say("lost", Date.now() - (frame.now_ms - frame.stale_since_ms));
         break;
     }
   }
@@ -137,7 +143,8 @@ export class Feed<View, Event> {
   private lose(code: number): void {
     this.drop();
     clearTimeout(this.silence);
-    this.say(code === NOT_ALLOWED ? "refused" : "lost");
+    if (code === NOT_ALLOWED) this.say("refused");
+    else this.say("lost", this.heardAtMs);
     if (this.stopped) return;
     this.attempt += 1;
     const most = Math.min(LAST_RETURN_MS, FIRST_RETURN_MS * 2 ** Math.min(this.attempt - 1, 8));
@@ -161,9 +168,9 @@ export class Feed<View, Event> {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(encode(frame));
   }
 
-  private say(state: Link["state"]): void {
+  private say(state: Link["state"], sinceMs = Date.now()): void {
     if (this.link.state === state) return;
-    this.link = { state, sinceMs: Date.now() };
+    this.link = { state, sinceMs };
     this.options.onLink(this.link);
   }
 }

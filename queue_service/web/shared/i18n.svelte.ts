@@ -35,9 +35,9 @@ export function t(key: Key, values: Values = {}, as: Language = chosen): string 
 }
 
 /** The text that fits `n`: English says "1 person, 2 people"; Vietnamese says the same twice. */
-export function tn(stem: CountKey, n: number, values: Values = {}): string {
-  const form = chosen === "en" && n === 1 ? "one" : "other";
-  return fill(catalogues[chosen][`${stem}.${form}`] ?? stem, { n, ...values });
+export function tn(stem: CountKey, n: number, values: Values = {}, as: Language = chosen): string {
+  const form = as === "en" && n === 1 ? "one" : "other";
+  return fill(catalogues[as][`${stem}.${form}`] ?? stem, { n, ...values });
 }
 
 /** The name of a thing of the centre in the chosen language; what has no English name keeps its own. */

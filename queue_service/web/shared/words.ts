@@ -58,6 +58,8 @@ export interface Centre extends Named {
   version: string | number;
   issuing: Issuing;
   day: string;
+  /** Under which phones reach the pages. */
+  public_url: string;
 }
 
 export interface Issuing {
@@ -171,7 +173,8 @@ export type Frame<View, Event> =
   | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number }
   | { type: "event"; seq: number; at_ms: number; event: Event }
   | { type: "shown"; calls: ShownCall[] }
-  | { type: "tick"; seq: number; now_ms: number };
+  /** `stale_since_ms`: since when the server itself cannot read what is true. */
+  | { type: "tick"; seq: number; now_ms: number; stale_since_ms?: number };
 
 /** A procedure in a list. */
 export interface ProcedureBrief {
@@ -190,6 +193,8 @@ export interface Procedure {
   name: string;
   department: string;
   field: { code: string; name: string };
+  time_text: string;
+  fee_text: string;
   online: "full" | "partial" | "none";
   /** Left out when there are none. */
   documents?: { name: string; originals: number; copies: number }[];
