@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help setup web run demo check test lua machine browser load diagram lock wheel clean
+.PHONY: help setup web run demo check test lua machine browser load diagram pictures lock wheel clean
 
 BIN = .venv/bin
 UV = $(BIN)/uv
@@ -69,6 +69,9 @@ load: $(RUN) ## measure from the planned press to the screen: make load LOAD='â€
 
 diagram: $(RUN) ## a ticket's life, drawn from its table (Mermaid)
 	@$(BIN)/python -m queue_service.tickets
+
+pictures: $(DEV) $(PAGES) ## the documents' pictures, taken from a running hall
+	@$(BIN)/python docs/pictures/take.py
 
 wheel: $(TOOLS) $(NODE_MODULES) ## a source archive and a wheel with the pages in it, in dist
 	$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist

@@ -91,7 +91,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
                     operator.ping()
                     break
                 except ConnectionError:
-                    assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                    alive = process.poll() is None and time.monotonic() < deadline
+                    assert alive, (folder / "log").read_text()
                     time.sleep(0.01)
         yield server
     finally:

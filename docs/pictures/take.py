@@ -1,0 +1,224 @@
+"""
+Takes the pictures of the documents: ``make pictures``.
+
+A private service plays a day at 60 times its speed; a Chromium on this machine looks at its pages.  What it sees is
+written as PNG with a palette, so that a picture stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import urllib.request
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Page, async_playwright
+
+HERE = Path(__file__).parent
+CENTRE = "demo-tinh"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+LIVES_S = 45.0
+"""How long the hall fills before the first picture."""
+COLOURS = 255
+
+
+@asynccontextmanager
+async def a_living_hall() -> AsyncIterator[dict[str, Any]]:
+    """The demo in a folder of its own; what its ``demo.json`` says."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="queue-pictures-") as folder:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+        environment |= {"QUEUE_PORT": str(port), "QUEUE_DATA_DIR": folder}
+        words = ("-m", "queue_service", "run", "--demo", "--speed", "60")
+        with (Path(folder) / "log").open("wb") as log:
+            service = await asyncio.create_subprocess_exec(
+                sys.executable, *words, env=environment, stdout=log, stderr=log
+            )
+        try:
+            access = Path(folder) / "demo.json"
+            while not access.exists():
+                if service.returncode is not None:
+                    raise SystemExit((Path(folder) / "log").read_text())
+                await asyncio.sleep(0.2)
+            yield json.loads(access.read_text())
+        finally:
+            if service.returncode is None:
+                service.terminate()
+            await service.wait()
+
+
+@asynccontextmanager
+async def a_page(browser: Browser, address: str, width: int, height: int) -> AsyncIterator[Page]:
+    """A page of its own, as people in the hall see it."""
+    context = await browser.new_context(
+        viewport={"width": width, "height": height},
+        locale="vi-VN",
+        timezone_id="Asia/Ho_Chi_Minh",
+        reduced_motion="reduce",
+    )
+    page = await context.new_page()
+    await page.goto(address)
+    yield page
+    await context.close()
+
+
+async def shoot(page: Page, name: str) -> None:
+    """Write what *page* shows."""
+    png = await page.screenshot(animations="disabled")
+    (HERE / f"{name}.png").write_bytes(with_palette(png))
+    print(f"{name}.png", (HERE / f"{name}.png").stat().st_size // 1024, "kB")
+
+
+async def take(browser: Browser, demo: dict[str, Any]) -> None:
+    """All pictures."""
+    base, hall = demo["base"], demo["centres"][CENTRE]
+    board = next(device for device in hall["boards"] if device["id"] == "ba")
+    address = f"{base}/board/{CENTRE}/{board['id']}?mute&theme=light#token={board['token']}"
+    for name, width, height in (("board", 1920, 1080), ("board-portrait", 1080, 1920)):
+        async with a_page(browser, address, width, height) as page:
+            await page.wait_for_timeout(9000)
+            await shoot(page, name)
+
+    kiosk = hall["kiosks"][0]
+    async with a_page(browser, f"{base}/kiosk/{CENTRE}/{kiosk['id']}#token={kiosk['token']}", 1080, 1920) as page:
+        await page.wait_for_timeout(3000)
+        await shoot(page, "kiosk")
+
+    officer, ticket = await sit_down(browser, base, hall)
+    async with a_page(browser, f"{base}/t/{CENTRE}/{ticket}", 390, 844) as page:
+        await page.wait_for_timeout(2500)
+        await shoot(page, "phone")
+    await officer.close()
+
+
+async def sit_down(browser: Browser, base: str, hall: dict[str, Any]) -> tuple[Any, str]:
+    """Take the seat that the demo leaves free, call somebody and show the console; gives a ticket that waits, too."""
+    person = next(person for person in hall["staff"] if person.get("counter") == "q01")
+    kiosk = hall["kiosks"][0]["token"]
+    for n in range(3):
+        ticket = issue(base, kiosk, f"picture-{os.getpid()}-{n}")
+    context = await browser.new_context(
+        viewport={"width": 1366, "height": 768}, locale="vi-VN", timezone_id="Asia/Ho_Chi_Minh", reduced_motion="reduce"
+    )
+    page = await context.new_page()
+    await page.goto(f"{base}/console/{CENTRE}")
+    await page.locator("input[autocomplete=username]").fill(person["name"])
+    await page.locator("input[type=password]").fill(person["password"])
+    await page.locator("form button").click()
+    await page.locator("button.seat").first.click()
+    await page.wait_for_timeout(2500)
+    await page.keyboard.press("F2")
+    await page.wait_for_timeout(2500)
+    await shoot(page, "console")
+    return context, ticket
+
+
+def issue(base: str, token: str, key: str) -> str:
+    """Take a number at the kiosk's door; the id of the ticket."""
+    request = urllib.request.Request(  # noqa: S310 - our own service
+        f"{base}/api/v1/centres/{CENTRE}/tickets",
+        json.dumps({"service": "vpdkdd"}).encode(),
+        {"Authorization": f"Bearer {token}", "Idempotency-Key": key, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own service
+        id: str = json.load(answer)["ticket"]["id"]
+        return id
+
+
+def with_palette(png: bytes) -> bytes:
+    """The same picture with at most COLOURS colours: the frequent ones stay, the others become their nearest."""
+    width, height, pixels = _decode(png)
+    counts = Counter(pixels[i : i + 3] for i in range(0, len(pixels), 3))
+    palette = [colour for colour, _ in counts.most_common(COLOURS)]
+    place = {colour: n for n, colour in enumerate(palette)}
+    for colour in counts:
+        if colour not in place:
+            place[colour] = min(
+                range(len(palette)), key=lambda n: sum((a - b) ** 2 for a, b in zip(colour, palette[n], strict=True))
+            )
+    rows = bytearray()
+    for y in range(height):
+        row = pixels[y * width * 3 : (y + 1) * width * 3]
+        rows.append(0)
+        rows += bytes(place[row[i : i + 3]] for i in range(0, len(row), 3))
+    head = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        _chunk(kind, data)
+        for kind, data in (
+            (b"IHDR", head),
+            (b"PLTE", b"".join(palette)),
+            (b"IDAT", zlib.compress(bytes(rows), 9)),
+            (b"IEND", b""),
+        )
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _decode(png: bytes) -> tuple[int, int, bytes]:
+    """Width, height and RGB of a PNG as a browser writes it (8 bits, RGB or RGBA, not interlaced)."""
+    at, packed, width, height, channels = 8, b"", 0, 0, 3
+    while at < len(png):
+        (length,), kind = struct.unpack(">I", png[at : at + 4]), png[at + 4 : at + 8]
+        data = png[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height, _, colour = struct.unpack(">IIBB", data[:10])
+            channels = 4 if colour == 6 else 3
+        elif kind == b"IDAT":
+            packed += data
+        at += 12 + length
+    raw, stride = zlib.decompress(packed), width * channels
+    before, out = bytearray(stride), bytearray()
+    for y in range(height):
+        start = y * (stride + 1)
+        row = bytearray(raw[start + 1 : start + 1 + stride])
+        _unfilter(raw[start], row, before, channels)
+        out += row if channels == 3 else bytes(value for n, value in enumerate(row) if n % 4 != 3)
+        before = row
+    return width, height, bytes(out)
+
+
+def _unfilter(kind: int, row: bytearray, before: bytearray, channels: int) -> None:
+    for n in range(len(row)) if kind else ():
+        left = row[n - channels] if n >= channels else 0
+        up, corner = before[n], before[n - channels] if n >= channels else 0
+        if kind == 1:
+            guess = left
+        elif kind == 2:
+            guess = up
+        elif kind == 3:
+            guess = (left + up) // 2
+        else:
+            guess = min((left, up, corner), key=lambda value: abs(left + up - corner - value))
+        row[n] = (row[n] + guess) & 255
+
+
+async def main() -> None:
+    """Everything, one page after the other."""
+    program = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    if program is None:
+        raise SystemExit("No Chromium on PATH.")
+    async with a_living_hall() as demo, async_playwright() as playwright:
+        await asyncio.sleep(LIVES_S)
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        await take(browser, demo)
+        await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
