@@ -24,6 +24,9 @@ from queue_service.errors import IssuingClosed, NotFound, QueueError, StaleCentr
 from queue_service.mirror import Mirror
 from queue_service.store import TicketStore
 
+DONE_SHOWN = 24
+"""Tickets done at a counter that its officer can look back on."""
+
 SYSTEM = "system"
 """The actor of what the service does by itself."""
 
@@ -187,7 +190,13 @@ class Dispatch:
             mirror.read(day, counters, tickets)
         serves = {line.service for line in centre.counter(counter).serves}
         parked = [id for id, (service, at) in mirror.parked.items() if service in serves or at == counter]
-        return [*parked, *mirror.done.get(counter, ())]
+        done = [id for id, at in mirror.done.items() if at == counter]
+        return [*parked, *done[-DONE_SHOWN:]]
+
+    async def worst_overtaking_ms(self, centre: str) -> int:
+        """The worst overtaking of the day that this process knows of (``Mirror.worst_overtaking_ms``)."""
+        mirror = await self._mirror(centre) if self._mirror is not None else None
+        return mirror.worst_overtaking_ms if mirror is not None else 0
 
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:
         return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)

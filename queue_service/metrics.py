@@ -38,6 +38,11 @@ WAITING: Final = Gauge("queue_waiting_tickets", "Tickets that wait.", ("centre",
 OLDEST_WAIT_SECONDS: Final = Gauge(
     "queue_oldest_wait_seconds", "Time the first in line has waited.", ("centre", "department")
 )
+WORST_OVERTAKING_SECONDS: Final = Gauge(
+    "queue_worst_overtaking_seconds",
+    "The most by which a ticket called today had begun to wait after one of its line and class that was left waiting.",
+    ("centre",),
+)
 OPEN_COUNTERS: Final = Gauge("queue_open_counters", "Counters by state.", ("centre", "state"))
 TICKETS_ENDED: Final = Counter(
     "queue_tickets_ended_total", "Tickets that left the hall, by how.", ("centre", "department", "end")

@@ -8,20 +8,16 @@ days and compares with the store.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from queue_service.centre import Centre
 from queue_service.estimate import Calibration, Discipline, Estimate, Serving, Waiting, forecast, free_at
 
 Event = Mapping[str, Any]
-
-DONE_KEPT: Final = 24
-"""Tickets remembered per counter as done there."""
 
 
 @dataclass(slots=True)
@@ -46,9 +42,14 @@ class Mirror:
     seats: dict[str, Seat] = field(default_factory=dict)
     parked: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Ticket set aside -> its service and the counter that did it."""
-    done: dict[str, deque[str]] = field(default_factory=dict)
-    """Counter -> the tickets that ended there, newest last."""
+    done: dict[str, str] = field(default_factory=dict)
+    """Ticket served or missed today -> the counter where that was, newest last."""
     means_ms: dict[str, float] = field(default_factory=dict)
+    worst_overtaking_ms: int = 0
+    """
+    The most by which a ticket called today had begun to wait after one of its own line and class that was left waiting.
+    Chosen, resumed and moved tickets aside; the discipline bounds it by the window (docs/allocation.md).
+    """
     calibration: Calibration = field(default_factory=Calibration)
     _announced: dict[str, tuple[str, int, Estimate]] = field(default_factory=dict)
 
@@ -75,7 +76,7 @@ class Mirror:
         self.done = {}
         ended = [record for record in tickets.values() if record["state"] in ("served", "no_show")]
         for record in sorted(ended, key=lambda record: int(record["ended_at_ms"])):
-            self._done_at(record["counter"]).append(record["id"])
+            self.done[record["id"]] = record["counter"]
         self.seats = {}
         for id, record in counters.items():
             is_busy = bool(record.get("ticket"))
@@ -94,6 +95,7 @@ class Mirror:
         self.epoch, self.seq = event["epoch"], event["seq"]
         if "ticket" in event and event["type"] not in ("TicketPrinted", "TicketMovedBack", "TicketReassigned"):
             self.parked.pop(event["ticket"], None)
+            self.done.pop(event["ticket"], None)
         match event["type"]:
             case "TicketIssued":
                 self._stand(event)
@@ -105,6 +107,7 @@ class Mirror:
             case "TicketRevived" | "TicketMovedBack" | "TicketReassigned":
                 self._stand(event)
             case "TicketCalled":
+                self._overtake(event)
                 self.waiting.pop(event["ticket"], None)
                 seat = self._seat(event)
                 seat.service, seat.called_at_ms = event["service"], event["at_ms"]
@@ -112,10 +115,10 @@ class Mirror:
             case "TicketServed":
                 self.means_ms[event["service"]] = event["mean_ms"]
                 self._free(event)
-                self._done_at(event["counter"]).append(event["ticket"])
+                self.done[event["ticket"]] = event["counter"]
             case "TicketNoShow":
                 self._free(event)
-                self._done_at(event["counter"]).append(event["ticket"])
+                self.done[event["ticket"]] = event["counter"]
             case "TicketParked":
                 self._free(event)
                 self.parked[event["ticket"]] = event["service"], event["counter"]
@@ -124,6 +127,9 @@ class Mirror:
                 self._announced.pop(event["ticket"], None)
             case "StepUndone":
                 self._undo(event)
+            case "DayAdvanced":
+                self.worst_overtaking_ms = 0
+                self.done.clear()
             case "CounterOpened" | "CounterPaused" | "CounterClosed":
                 self._change(event)
             case _:
@@ -131,9 +137,6 @@ class Mirror:
 
     def _seat(self, event: Event) -> Seat:
         return self.seats.setdefault(event["counter"], Seat())
-
-    def _done_at(self, counter: str) -> deque[str]:
-        return self.done.setdefault(counter, deque(maxlen=DONE_KEPT))
 
     def _free(self, event: Event) -> None:
         seat = self._seat(event)
@@ -145,8 +148,6 @@ class Mirror:
     def _undo(self, event: Event) -> None:
         seat = self._seat(event)
         self.waiting.pop(event["ticket"], None)
-        if event["ticket"] in (done := self._done_at(event["counter"])):
-            done.remove(event["ticket"])
         if event["now"] == "parked":
             self.parked[event["ticket"]] = event["service"], event["counter"]
         if event.get("mean_ms") is not None:
@@ -166,6 +167,19 @@ class Mirror:
         if state != seat.state:
             seat.state, seat.since_ms = state, event["at_ms"]
         seat.has_left = state == "closed" or (seat.has_left and state != "open")
+
+    def _overtake(self, event: Event) -> None:
+        called = self.waiting.get(event["ticket"])
+        if called is None or event["why"]["rule"] not in ("own", "oldest", "only"):
+            return
+        left = (
+            entry.virtual_ms
+            for entry in self.waiting.values()
+            if entry.cls == called.cls and event["service"] in entry.lines and entry.virtual_ms < called.virtual_ms
+        )
+        self.worst_overtaking_ms = max(
+            self.worst_overtaking_ms, called.virtual_ms - min(left, default=called.virtual_ms)
+        )
 
     def _learn(self, event: Event) -> None:
         announced = self._announced.pop(event["ticket"], None)

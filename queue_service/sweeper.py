@@ -63,6 +63,7 @@ class Sweeper:
             if day["version"] != centre.version:  # put in force by another process
                 await self._dispatch.read_again(id)
             self._gauge(id, counters, tickets, waiting)
+            metrics.WORST_OVERTAKING_SECONDS.labels(id).set(await self._dispatch.worst_overtaking_ms(id) / 1000)
             if leads:
                 await self._forget(id, day["day"], tickets)
         await self._gauge_store()
