@@ -110,16 +110,16 @@ local function names_of(service_id, service, group)
   return service.mode == 'department' and every or { group }
 end
 
--- How many counters of a cluster take new tickets; read once a press.
-local function open_in(hall, members)
+-- How many counters of the cluster of *line* take new tickets; read once a press.
+local function open_in(hall, line)
   hall.open_in = hall.open_in or {}
-  local open = hall.open_in[members[1]]
+  local open = hall.open_in[line.group]
   if not open then
     open = 0
-    for _, bytes in ipairs(redis.call('HMGET', hall.counters_key, unpack(members))) do
+    for _, bytes in ipairs(redis.call('HMGET', hall.counters_key, unpack(line.cluster))) do
       if bytes and unpack_map(bytes).state == 'open' then open = open + 1 end
     end
-    hall.open_in[members[1]] = open
+    hall.open_in[line.group] = open
   end
   return open
 end
@@ -131,7 +131,7 @@ local function cluster_start(hall, cluster)
     local wait = residual(hall, candidate.live)
     least = math.min(least or wait, wait)
     for _, line in ipairs(piece(hall, 'counter:' .. candidate.entry.id).lines) do
-      if line.mode == 'cluster' then share = share + work_of(hall, line.group) / math.max(open_in(hall, line.cluster), 1) end
+      if line.mode == 'cluster' then share = share + work_of(hall, line.group) / math.max(open_in(hall, line), 1) end
     end
   end
   return least + share / #cluster.counters

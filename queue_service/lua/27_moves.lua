@@ -137,16 +137,20 @@ local function record_served(hall, ticket, counter)
     counter = counter.id, called_at_ms = ticket.called_at_ms, started_at_ms = ticket.started_at_ms, mean_ms = mean_of(hall, ticket.service).ms })
 end
 
--- The service in hand of a visit is done: it is taken from what the visit needs, and so is what nobody serves any more.  Says whether anything
--- is left to do.
-local function tick_off(hall, ticket)
+-- What a visit needs, without *done* and without what nobody serves any more.
+local function still_needed(hall, ticket, done)
   local left = {}
   for _, need in ipairs(ticket.needs) do
     local service = piece(hall, 'service:' .. need)
-    if need ~= ticket.service and service and #service.counters > 0 then left[#left + 1] = need end
+    if need ~= done and service and #service.counters > 0 then left[#left + 1] = need end
   end
-  ticket.needs, ticket.half_done = left, nil
-  return #left > 0
+  return left
+end
+
+-- The service in hand of a visit is done.  Says whether anything is left to do.
+local function tick_off(hall, ticket)
+  ticket.needs, ticket.half_done = still_needed(hall, ticket, ticket.service), nil
+  return #ticket.needs > 0
 end
 
 -- From the service in hand to the next line of the visit, with at most transfer_age_cap of its age: what complete and transfer share.

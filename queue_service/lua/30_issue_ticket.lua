@@ -26,7 +26,7 @@ local function next_number(hall, department, cap)
   return nil
 end
 
--- All services of the visit, or a refusal.
+-- All services of the visit that *wish* names, or a refusal.
 local function needs_of(hall, wish)
   local needs, named = { wish.service }, { [wish.service] = true }
   for _, further in ipairs(wish.further or {}) do

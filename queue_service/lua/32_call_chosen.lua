@@ -5,6 +5,16 @@
 
 local CHOOSABLE = { waiting = true, no_show = true }
 
+-- Of several lines, the first that this counter serves.
+local function service_at(config, ticket)
+  for _, line in ipairs(config.lines) do
+    for _, waited_for in ipairs(ticket.state == 'waiting' and ticket.lines or {}) do
+      if line.service == waited_for then return waited_for end
+    end
+  end
+  return ticket.service
+end
+
 local function call_chosen(hall)
   local counter, config, no = own_counter(hall)
   no = no or may_call(counter, config)
@@ -14,13 +24,6 @@ local function call_chosen(hall)
   ticket, no = read_ticket(hall, id)
   if no then return no end
   if not CHOOSABLE[ticket.state] then return wrong_state(ticket, 'called out of turn') end
-  -- Of several lines, the one this counter serves.
-  local service = ticket.service
-  for _, line in ipairs(config.lines) do
-    for _, waited_for in ipairs(ticket.state == 'waiting' and ticket.lines or {}) do
-      if line.service == waited_for then service = waited_for end
-    end
-  end
-  invite(hall, ticket, service, counter, 'call', { rule = 'chosen', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 }, hall.wish.reason)
+  invite(hall, ticket, service_at(config, ticket), counter, 'call', { rule = 'chosen', class = ticket.class, waited_ms = hall.now - ticket.virtual_ms, considered = 1 }, hall.wish.reason)
   return { ticket = ticket, counter = show_counter(counter, config) }
 end

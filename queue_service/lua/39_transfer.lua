@@ -25,16 +25,15 @@ local function transfer(hall)
   local service = piece(hall, 'service:' .. service_id)
   if not service then return refuse('UNKNOWN_SERVICE', 'there is no service ' .. service_id .. ' at this centre') end
   if #service.counters == 0 then return refuse('NOBODY_SERVES', 'no counter serves ' .. service_id .. ' today') end
-  for _, further in ipairs(wish.further or {}) do
-    if not piece(hall, 'service:' .. further) then return refuse('UNKNOWN_SERVICE', 'there is no service ' .. further .. ' at this centre') end
-  end
+  local needs
+  needs, no = needs_of(hall, { service = service_id, further = wish.further })
+  if no then return no end
 
   local learned = wish.served and learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms) or nil
   dismiss(hall, ticket, counter, 'waiting', 'transfer', learned)
   if wish.served then record_served(hall, ticket, counter) end
-  local needs = { service_id }
   tick_off(hall, ticket)
-  for _, need in ipairs(wish.further or ticket.needs) do
+  for _, need in ipairs(wish.further and {} or ticket.needs) do
     if need ~= service_id then needs[#needs + 1] = need end
   end
   ticket.needs, ticket.note = needs, wish.note
