@@ -181,13 +181,32 @@ def flat(picture: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if (name.endswith("_ms") and name != "work_ms") or name == "idle_since":
+    if name == "idle_since" or (name.endswith("_ms") and name not in ("work_ms", "mean_ms")):
         return value - START_MS
     if name == "last":
         return value["press"]
+    if value == {}:  # an empty table leaves Lua as a map
+        return []
     if name == "call" and isinstance(value, dict):
         return f"{value['number']} {value['ticket_state']}"
     return value
+
+
+def standing(ticket: str, number: str, **other: Any) -> dict[str, Any]:
+    """What an event says of a ticket that begins to wait; of the first, unless told otherwise."""
+    return {
+        "ticket": ticket,
+        "number": number,
+        "department": "a",
+        "service": "a",
+        "class": "standard",
+        "counters": ["q01"],
+        "group": "a.1",
+        "announced_for": "a",
+        "virtual_ms": 0,
+        "order": f"{int(number[1:]):08}",
+        **other,
+    }
 
 
 class Hall:

@@ -25,7 +25,7 @@ def tidy(value: Any) -> Any:
 
 def live(record: dict[str, Any]) -> dict[str, Any]:
     """What must agree of a counter's record; what it keeps of a call only while the ticket is in hand."""
-    names = ["id", "state", "since_ms", "idle_since", "officer", "reason", "ready", "ticket", "call"]
+    names = ["id", "state", "since_ms", "idle_since", "officer", "reason", "ready", "ticket", "call", "has_left"]
     if record.get("ticket"):
         names += ["called_at_ms", "mean_at_call", "service"]
     last = record.get("last")
@@ -34,10 +34,7 @@ def live(record: dict[str, Any]) -> dict[str, Any]:
 
 def expected_picture(model: ReferenceModel) -> Any:
     waiting = model.waiting()
-    place = [
-        (ticket["service"], ticket["class"], ticket["virtual_ms"], parts(ticket), ticket["id"], ticket["group"])
-        for ticket in waiting
-    ]
+    place = {ticket["id"]: (ticket["class"], ticket["virtual_ms"], parts(ticket), ticket["id"]) for ticket in waiting}
     groups = {ticket["group"] for ticket in waiting}
     return tidy(
         {
@@ -50,15 +47,15 @@ def expected_picture(model: ReferenceModel) -> Any:
                 "issuing": "open" if model.issuing["open"] else "closed",
                 "issuing_text": model.issuing["text"],
             },
-            "lengths": dict(Bag(ticket["service"] for ticket in waiting)),
+            "lengths": dict(Bag(service for ticket in waiting for service in ticket["lines"])),
             "means": model.means,
             "counters": {id_: live(record) for id_, record in model.counters.items() if was_touched(record)},
             "groups": {group: pytest.approx(model.work(group), abs=1) for group in groups},
             "tickets": model.tickets,
             "sequences": model.sequences,
             "numbers": model.numbers,
-            "waiting": [row[:5] for row in sorted(place)],
-            "announced": sorted((row[0], row[5], *row[1:5]) for row in place),
+            "waiting": sorted((service, *place[ticket["id"]]) for ticket in waiting for service in ticket["lines"]),
+            "announced": sorted((one["announced_for"], one["group"], *place[one["id"]]) for one in waiting),
             "events": [],
         }
     )

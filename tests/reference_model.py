@@ -15,7 +15,13 @@ from copy import deepcopy
 from typing import Any
 
 from queue_service.centre import Centre, Counter, clusters
-from queue_service.codec import MEAN_MEMORY, MEAN_OF_UNKNOWN_SERVICE_MS, MEAN_WEIGHT
+from queue_service.codec import (
+    APPOINTMENT_GRACE_MS,
+    APPOINTMENT_LEAD_MS,
+    MEAN_MEMORY,
+    MEAN_OF_UNKNOWN_SERVICE_MS,
+    MEAN_WEIGHT,
+)
 from queue_service.commands import Command, Press
 from queue_service.tickets import TRANSITIONS, State
 
@@ -23,6 +29,7 @@ Record = dict[str, Any]
 
 IN_THE_BUILDING = ("waiting", "called", "serving", "parked", "no_show")
 FINISHED = ("served", "cancelled", "expired")
+STANDING = "department service class lines counters group announced_for virtual_ms order"
 UNTOUCHED = ("centre", "events", "answers", "answers_before")  # by a press that is refused, or only added to
 
 
@@ -69,7 +76,7 @@ class ReferenceModel:
         facts = len(self.events)
         saved = {name: deepcopy(value) for name, value in self.__dict__.items() if name not in UNTOUCHED}
         self.now = max(self.now, press.now_ms)
-        self.actor, self.over, self.new_ticket = press.actor, press.over, press.new_ticket
+        self.actor, self.over, self.new_ticket, self.wait = press.actor, press.over, press.new_ticket, press.wait
         try:
             reply: Record = getattr(self, command.press_name().replace("-", "_"))(command)
         except Refused:
@@ -85,7 +92,7 @@ class ReferenceModel:
         if centre.version == self.centre.version:
             return
         served = {line.service for counter in centre.counters for line in counter.serves}
-        if any(ticket["service"] not in served for ticket in self.waiting()):
+        if any(service not in served for ticket in self.waiting() for service in ticket["lines"]):
             raise Refused("NOBODY_SERVES")
         kept = {counter.id for counter in centre.counters}
         if any(record["ticket"] for id_, record in self.counters.items() if id_ not in kept):
@@ -98,12 +105,12 @@ class ReferenceModel:
         for record in self.counters.values():
             record["last"] = None
         for ticket in self.in_order(self.waiting()):
-            if self.slip(ticket["service"], ticket["group"]) != ticket["counters"]:
+            if self.slip(ticket["announced_for"], ticket["group"]) != ticket["counters"]:
                 self.announce_again(ticket)
         ready = [record for record in self.counters.values() if record["ready"]]
         for counter in sorted(ready, key=lambda record: (record["idle_since"], record["id"])):
             if self.centre.policy.auto_ready and (due := self.due(counter)):
-                self.invite(due[0], counter, "call-next", due[1])
+                self.invite(*due[:2], counter, "call-next", due[2])
 
     def record(self, kind: str, **fact: Any) -> int:
         """Number a fact."""
@@ -125,7 +132,7 @@ class ReferenceModel:
         return [
             ticket
             for ticket in self.tickets.values()
-            if ticket["state"] == "waiting" and service in (None, ticket["service"])
+            if ticket["state"] == "waiting" and (service is None or service in ticket["lines"])
         ]
 
     @staticmethod
@@ -154,7 +161,7 @@ class ReferenceModel:
     def counter(self, id: str) -> Record:
         """The live record of a counter."""
         nobody = {"id": id, "state": "closed", "since_ms": 0, "idle_since": 0}
-        nothing = dict.fromkeys(("officer", "reason", "ready", "ticket", "call", "last"))
+        nothing = dict.fromkeys(("officer", "reason", "ready", "ticket", "call", "last", "has_left"))
         return self.counters.setdefault(id, {**nobody, **nothing})
 
     def plan(self, id: str) -> Counter:
@@ -222,7 +229,9 @@ class ReferenceModel:
 
     def slip(self, service: str, group: str) -> list[str] | None:
         """The counters that a slip announced to *group* names."""
-        mode = self.centre.department_of(service).mode
+        if service not in [one.id for one in self.centre.services]:
+            return None
+        mode = self.mode(service)
         every = [counter.id for counter in self.centre.counters_of(service)]
         if mode == "cluster":
             for n, cluster in enumerate(clusters(self.centre, service), 1):
@@ -232,41 +241,65 @@ class ReferenceModel:
             return None
         return every if mode == "department" else [group]
 
-    def choose(self, service: str) -> str:
-        """The group that would begin soonest with one more."""
-        everybody = self.centre.counters_of(service)
-        takers = [one for one in everybody if self.counter(one.id)["state"] == "open"] or everybody
-        groups: dict[str, tuple[Counter, ...]] = {counter.id: (counter,) for counter in everybody}
-        if self.centre.department_of(service).mode == "cluster":
-            groups = {f"{service}.{n}": run for n, run in enumerate(clusters(self.centre, service), 1)}
-        keys = {}
-        for group, run in groups.items():
-            here = [counter for counter in run if counter in takers]
-            if here:
-                first, live = here[0], [self.counter(counter.id) for counter in here]
-                start = min(map(self.residual, live)) + self.work(group) / len(here)
-                seconds = math.floor(start / 1000 + 0.5)
-                idle = min(record["idle_since"] for record in live)
-                place = self.centre.counters.index(first)
-                keys[seconds, first.level(service), len(first.serves), idle, place] = group
-        return keys[min(keys)]
+    def choose(self, lines: list[str]) -> tuple[str, str]:
+        """The group that would begin soonest with one more, and the line it was chosen for."""
+        everybody = [(counter, line) for line in lines for counter in self.centre.counters_of(line)]
+        opened = [one for one in everybody if self.counter(one[0].id)["state"] == "open"]
+        staying = [one for one in everybody if not self.counter(one[0].id)["has_left"]]
+        takers = opened or staying or everybody
+        keys: list[tuple[Any, str, str]] = []
+        for counter, line in takers:
+            if self.mode(line) != "cluster":
+                start = self.residual(self.counter(counter.id)) + self.work(counter.id)
+                keys.append((self.preference(start, counter, line), counter.id, line))
+        for line in lines:
+            for n, run in enumerate(clusters(self.centre, line) if self.mode(line) == "cluster" else (), 1):
+                here = [counter for counter in run if (counter, line) in takers]
+                if here:
+                    least = min(self.residual(self.counter(counter.id)) for counter in here)
+                    start = least + sum(map(self.share, here)) / len(here)
+                    keys.append((min(self.preference(start, one, line) for one in here), f"{line}.{n}", line))
+        _, group, line = min(keys, key=lambda key: key[0])
+        return group, line
 
-    def stand_in_line(self, ticket: Record, group: str | None = None) -> None:
-        """The ticket begins to wait."""
-        ticket["group"] = group or self.choose(ticket["service"])
-        ticket["counters"] = [group] if group else self.slip(ticket["service"], ticket["group"])
+    def mode(self, service: str) -> str:
+        """What slips of the service's department name."""
+        return self.centre.department_of(service).mode
+
+    def share(self, counter: Counter) -> float:
+        """A counter's share of the work of its clusters."""
+        share = 0.0
+        for line in sorted(counter.serves, key=lambda line: line.level):
+            for n, run in enumerate(clusters(self.centre, line.service), 1):
+                if counter in run and self.mode(line.service) == "cluster":
+                    attended = sum(self.counter(one.id)["state"] == "open" for one in run)
+                    share += self.work(f"{line.service}.{n}") / max(attended, 1)
+        return share
+
+    def preference(self, start: float, counter: Counter, line: str) -> tuple[Any, ...]:
+        """The earlier start, to the second; own work; the less flexible; who became free first; who stands first."""
+        seconds, place = math.floor(start / 1000 + 0.5), self.centre.counters.index(counter)
+        return seconds, counter.level(line), len(counter.serves), self.counter(counter.id)["idle_since"], place
+
+    def stand_in_line(self, ticket: Record, to_counter: str | None = None) -> None:
+        """The ticket begins to wait: for what is half done, for all it needs in any order, or for the next."""
+        ticket["state"] = "away"  # its own work does not count while it chooses
+        half_done, needs = ticket.get("half_done"), ticket["needs"]
+        lines = [half_done] if half_done else list(needs) if ticket["any_order"] else needs[:1]
+        group, line = (to_counter, lines[0]) if to_counter else self.choose(lines)
+        ticket |= {"lines": lines, "service": lines[0], "group": group, "announced_for": line}
+        ticket["counters"] = [to_counter] if to_counter else self.slip(line, group)
         ticket |= dict.fromkeys(("counter", "called_at_ms", "started_at_ms", "ended_at_ms"))
-        ticket |= {"state": "waiting", "rings": 0, "work_ms": self.mean(ticket["service"])[0]}
+        ticket |= {"state": "waiting", "rings": 0, "work_ms": self.mean(line)[0]}
 
     def announce_again(self, ticket: Record) -> None:
         """Its slip names counters that are not there: it chooses again."""
-        named, ticket["state"] = ticket["counters"], "away"  # its own work does not count while it chooses
-        ticket["group"] = self.choose(ticket["service"])
-        ticket["state"] = "waiting"
-        ticket["counters"] = self.slip(ticket["service"], ticket["group"])
-        ticket["work_ms"] = self.mean(ticket["service"])[0]
+        named, ticket["state"] = ticket["counters"], "away"
+        group, line = self.choose(ticket["lines"])
+        ticket |= {"group": group, "announced_for": line, "counters": self.slip(line, group), "state": "waiting"}
+        ticket["work_ms"] = self.mean(line)[0]
         if ticket["counters"] != named:
-            self.tell("TicketReassigned", ticket, "counters")
+            self.tell("TicketReassigned", ticket, STANDING)
 
     def move_back(self, ticket: Record, places: int) -> bool:
         """Behind up to *places* others of its line and class."""
@@ -281,62 +314,68 @@ class ReferenceModel:
 
     # -- who is called --------------------------------------------------------------------------------------------
 
-    def due(self, counter: Record) -> tuple[Record, Record] | None:
-        """Counted-wait first: whom the counter calls, and why."""
+    def due(self, counter: Record) -> tuple[Record, str, Record] | None:
+        """Counted-wait first: whom the counter calls, for which service, and why."""
         policy, plan = self.centre.policy, self.plan(counter["id"])
         promise = {cls.id: cls.promise_s * 1000 for cls in policy.classes}
-        level = {line.service: line.level for line in plan.serves}
+        lines = sorted(plan.serves, key=lambda line: line.level)
+        level = {line.service: line.level for line in lines}
 
-        def handicap(ticket: Record) -> float:
-            return policy.handicap_s * 1000 * (level[ticket["service"]] - 1)
+        def handicap(line: str) -> float:
+            return policy.handicap_s * 1000 * (level[line] - 1)
 
         def ratio(ticket: Record) -> float:
             return promise["standard"] / promise[ticket["class"]]
 
-        def counted(ticket: Record) -> float:
+        def counted(one: tuple[Record, str]) -> float:
+            ticket, line = one
             share: float = ratio(ticket) * (self.now - ticket["virtual_ms"])
-            return share - handicap(ticket) - policy.kappa * self.mean(ticket["service"])[0]
+            return share - handicap(line) - policy.kappa * self.mean(line)[0]
 
-        def is_own(ticket: Record) -> bool:
-            mode = self.centre.department_of(ticket["service"]).mode
+        def is_own(one: tuple[Record, str]) -> bool:
+            ticket, line = one
             mine = [counter["id"]]
-            for n, run in enumerate(clusters(self.centre, ticket["service"]), 1):
+            for n, run in enumerate(clusters(self.centre, line), 1):
                 if plan in run:
-                    mine.append(f"{ticket['service']}.{n}")
-            return mode != "department" and ticket["group"] in mine
+                    mine.append(f"{line}.{n}")
+            return self.mode(line) != "department" and ticket["announced_for"] == line and ticket["group"] in mine
 
-        everybody = [ticket for ticket in self.waiting() if ticket["service"] in level]
-        by_wait = sorted(everybody, key=lambda ticket: (-counted(ticket), parts(ticket)))
+        everybody = [(ticket, line.service) for line in lines for ticket in self.waiting(line.service)]
+        by_wait = sorted(everybody, key=lambda one: (-counted(one), parts(one[0])))
         own = next(filter(is_own, by_wait), None)
         if not everybody or (counter["state"] == "draining" and not own):
             return None
         chosen = oldest = by_wait[0]
-        window = policy.window(self.centre.department_of(own["service"]).mode) * 1000 if own else 0
+        window = policy.window(self.centre.department_of(own[1]).mode) * 1000 if own else 0
         rule = "oldest"
         if own and (counter["state"] == "draining" or counted(own) >= counted(oldest) - window):
             chosen, rule = own, "own"
-        lines = {(ticket["service"], ticket["class"]) for ticket in everybody}
+        heads = {(ticket["class"], line) for ticket, line in everybody}
+        is_oldest = chosen[0] is oldest[0]
         why = {
-            "rule": "only" if len(lines) == 1 and chosen is oldest else rule,
-            "class": chosen["class"],
-            "waited_ms": self.now - chosen["virtual_ms"],
+            "rule": "only" if len(heads) == 1 and is_oldest else rule,
+            "class": chosen[0]["class"],
+            "waited_ms": self.now - chosen[0]["virtual_ms"],
             "counted_ms": math.floor(counted(chosen) + 0.5),
-            "ratio": ratio(chosen),
-            "handicap_ms": handicap(chosen),
-            "mean_ms": math.floor(self.mean(chosen["service"])[0] + 0.5),
-            "considered": len(lines),
+            "ratio": ratio(chosen[0]),
+            "handicap_ms": handicap(chosen[1]),
+            "mean_ms": math.floor(self.mean(chosen[1])[0] + 0.5),
+            "considered": len(heads),
             "window_ms": window,
         }
-        if chosen is not oldest:
-            why["oldest"] = oldest["id"]
+        if not is_oldest:
+            why["oldest"] = oldest[0]["id"]
             why["oldest_counted_ms"] = math.floor(counted(oldest) + 0.5)
             why["window_used_ms"] = math.floor(counted(oldest) - counted(chosen) + 0.5)
-        return chosen, why
+        return *chosen, why
 
-    def invite(self, ticket: Record, counter: Record, press: str, why: Record, reason: str | None = None) -> None:
+    def invite(
+        self, ticket: Record, service: str, counter: Record, press: str, why: Record, reason: str | None = None
+    ) -> None:
         """The one place where a call happens."""
         before, was = deepcopy(ticket), ticket["state"]
         call = len(self.events) + 1
+        ticket |= {"service": service, "department": self.department(service, ticket)}
         ticket |= {"state": "called", "counter": counter["id"], "called_at_ms": self.now, "rings": 1, "call": call}
         ticket |= dict.fromkeys(("started_at_ms", "ended_at_ms", "park_reason"))
         self.remember(counter, press, before, ticket)
@@ -345,21 +384,30 @@ class ReferenceModel:
         shown = {name: ticket[name] for name in ("number", "department", "language")}
         counter["call"] = shown | {"at_ms": self.now, "seq": call, "rings": 1, "ticket_state": "called"}
         fields = "department service class counter call language"
-        self.tell("TicketCalled", ticket, fields, was=was, why=why, reason=reason)
+        lines = several(ticket) if was == "waiting" else None
+        self.tell("TicketCalled", ticket, fields, was=was, lines=lines, why=why, reason=reason)
+
+    def department(self, service: str, ticket: Record) -> str:
+        """Of a service; that of the ticket if the service was taken out of the configuration."""
+        found = [one.department for one in self.centre.services if one.id == service]
+        return found[0] if found else str(ticket["department"])
 
     def offer(self, ticket: Record) -> None:
         """A ticket has begun to wait: a counter that asked and got nobody calls it; those the slip names go first."""
         if not self.centre.policy.auto_ready:
             return
-        plans = self.centre.counters_of(ticket["service"])
-        ready = [self.counter(plan.id) for plan in sorted(plans, key=self.centre.counters.index)]
-        ready = [one for one in ready if one["ready"] and one["state"] == "open" and not one["ticket"]]
-        mode = self.centre.department_of(ticket["service"]).mode
-        named = [ticket["group"]] if mode == "department" else ticket["counters"]
-        takers = [one for one in ready if one["id"] in named] or ready
-        if takers:
-            taker = min(takers, key=lambda one: one["idle_since"])
-            self.invite(ticket, taker, "call-next", self.reason("ready", ticket))
+        ready, named = [], []
+        for line in ticket["lines"]:
+            for plan in self.centre.counters_of(line):
+                live = self.counter(plan.id)
+                if live["ready"] and live["state"] == "open" and not live["ticket"]:
+                    place = live["idle_since"], self.centre.counters.index(plan)
+                    ready.append((place, live, line))
+                    if plan.id in ([ticket["group"]] if self.mode(line) == "department" else ticket["counters"]):
+                        named.append((place, live, line))
+        if ready:
+            _, taker, line = min(named or ready, key=lambda one: one[0])
+            self.invite(ticket, line, taker, "call-next", self.reason("ready", ticket))
 
     def reason(self, rule: str, ticket: Record) -> Record:
         """Why a call that nobody had to choose."""
@@ -389,8 +437,8 @@ class ReferenceModel:
 
     def tell(self, kind: str, ticket: Record, fields: str, **more: Any) -> None:
         """Record what happened to a ticket: its number, *fields* of it, and *more*."""
-        shown = {name: ticket.get(name) for name in ("number", *fields.split())}
-        self.record(kind, ticket=ticket["id"], **shown | more)
+        shown = {name: several(ticket) if name == "lines" else ticket.get(name) for name in fields.split()}
+        self.record(kind, ticket=ticket["id"], number=ticket["number"], **shown | more)
 
     def answer(self, ticket: Record | None, counter: Record | None = None, ahead: int | None = None) -> Record:
         """What most presses answer."""
@@ -409,7 +457,10 @@ class ReferenceModel:
             raise Refused("ISSUING_CLOSED")
         if not self.served(service.id):
             raise Refused("NOBODY_SERVES")
-        if wish.cls not in [cls.id for cls in self.centre.policy.classes] or self.new_ticket in self.tickets:
+        if wish.cls not in [cls.id for cls in self.centre.policy.classes]:
+            raise Refused("MALFORMED")
+        self.check_further(service.id, wish.further)
+        if self.new_ticket in self.tickets:
             raise Refused("MALFORMED")
         department = self.centre.department_of(service.id)
         taken = [
@@ -422,6 +473,12 @@ class ReferenceModel:
                 break
         else:
             raise Refused("NUMBERS_EXHAUSTED")
+        cls, virtual_ms = wish.cls, self.now
+        if wish.appointment_ms is not None:
+            if self.now > wish.appointment_ms + APPOINTMENT_GRACE_MS:
+                cls = "standard"
+            else:
+                virtual_ms = max(self.now, wish.appointment_ms - APPOINTMENT_LEAD_MS)
         self.sequences[department.id] = n
         self.orders += 1
         ticket = {
@@ -429,13 +486,17 @@ class ReferenceModel:
             "number": f"{department.letter}{n:03}",
             "department": department.id,
             "service": service.id,
-            "class": wish.cls,
+            "class": cls,
             "ground": wish.ground,
             "language": wish.language,
             "procedure": wish.procedure,
             "day": self.day,
             "issued_at_ms": self.now,
-            "virtual_ms": self.now,
+            "virtual_ms": virtual_ms,
+            "needs": [service.id, *wish.further],
+            "any_order": wish.any_order or None,
+            "wait": self.wait,
+            "state": "away",
             "order": f"{self.orders:08}",
             "printed": False,
         }
@@ -443,15 +504,27 @@ class ReferenceModel:
         ahead = self.ahead(ticket)
         self.stand_in_line(ticket)
         self.tickets[ticket["id"]] = ticket
-        self.tell("TicketIssued", ticket, "department service class counters ground procedure virtual_ms")
+        self.tell("TicketIssued", ticket, STANDING + " ground procedure wait")
         self.offer(ticket)
         return self.answer(ticket, ahead=ahead)
+
+    def check_further(self, service: str, further: Any) -> None:
+        """More services of a visit: known, served, each once."""
+        seen = [service]
+        for need in further or ():
+            if need not in [one.id for one in self.centre.services]:
+                raise Refused("UNKNOWN_SERVICE")
+            if not self.served(need):
+                raise Refused("NOBODY_SERVES")
+            if need in seen:
+                raise Refused("MALFORMED")
+            seen.append(need)
 
     def call_next(self, wish: Any) -> Record:
         counter = self.free_counter(wish.counter)
         due = self.due(counter)
         if due:
-            self.invite(due[0], counter, "call-next", due[1])
+            self.invite(*due[:2], counter, "call-next", due[2])
         elif counter["state"] == "open":
             counter["ready"] = True
         return self.answer(due and due[0], counter)
@@ -460,14 +533,17 @@ class ReferenceModel:
         counter = self.free_counter(wish.counter)
         ticket = self.ticket(self.numbers.get(wish.ticket.upper(), wish.ticket))
         self.lawful(ticket, wish)
-        self.invite(ticket, counter, "call", self.reason("chosen", ticket), wish.reason)
+        lines = sorted(self.plan(wish.counter).serves, key=lambda line: line.level)
+        waited_for = ticket["lines"] if ticket["state"] == "waiting" else []
+        service = next((line.service for line in lines if line.service in waited_for), ticket["service"])
+        self.invite(ticket, service, counter, "call", self.reason("chosen", ticket), wish.reason)
         return self.answer(ticket, counter)
 
     def resume(self, wish: Any) -> Record:
         counter = self.free_counter(wish.counter)
         ticket = self.ticket(wish.ticket)
         self.lawful(ticket, wish)
-        self.invite(ticket, counter, "resume", self.reason("resumed", ticket))
+        self.invite(ticket, ticket["service"], counter, "resume", self.reason("resumed", ticket))
         return self.answer(ticket, counter)
 
     def recall(self, wish: Any) -> Record:
@@ -487,13 +563,42 @@ class ReferenceModel:
 
     def complete(self, wish: Any) -> Record:
         ticket, counter = self.in_hand(wish)
+        learned = self.learn(ticket)
+        self.dismiss(ticket, counter, "served", "complete", learned)
+        self.tell_served(ticket)
+        self.tick_off(ticket)
+        if ticket["needs"]:
+            self.go_on(ticket, counter)
+        return self.answer(ticket, counter)
+
+    def learn(self, ticket: Record) -> Any:
+        """A lesson for the mean; before and after."""
         mean, services = before = self.mean(ticket["service"])
         n = min(services + 1, MEAN_MEMORY)
-        learned = mean + (self.now - ticket["called_at_ms"] - mean) / n, n
-        self.means[ticket["service"]] = learned
-        self.dismiss(ticket, counter, "served", "complete", learned=(before, learned))
-        self.tell("TicketServed", ticket, "department service counter called_at_ms started_at_ms")
-        return self.answer(ticket, counter)
+        after = mean + (self.now - ticket["called_at_ms"] - mean) / n, n
+        self.means[ticket["service"]] = after
+        return before, after
+
+    def tell_served(self, ticket: Record) -> None:
+        fields = "department service class counter called_at_ms started_at_ms"
+        self.tell("TicketServed", ticket, fields, mean_ms=self.mean(ticket["service"])[0])
+
+    def tick_off(self, ticket: Record) -> None:
+        """The service in hand is done, and what nobody serves any more is let go."""
+        left = [need for need in ticket["needs"] if need != ticket["service"] and self.served(need)]
+        ticket |= {"needs": left, "half_done": None}
+
+    def go_on(self, ticket: Record, counter: Record, to_counter: str | None = None) -> None:
+        """To the next line of the visit, with at most some of its age."""
+        was = {"from_department": ticket["department"], "from_service": ticket["service"], "counter": counter["id"]}
+        oldest = self.now - self.centre.policy.transfer_age_cap_s * 1000
+        ticket["virtual_ms"] = max(ticket["issued_at_ms"], oldest)
+        self.mark_call(ticket, counter, "waiting")
+        counter["last"]["state"] = "waiting"
+        self.stand_in_line(ticket, to_counter)
+        ticket["department"] = self.department(ticket["service"], ticket)
+        self.tell("TicketTransferred", ticket, STANDING + " note", **was)
+        self.offer(ticket)
 
     def mark_no_show(self, wish: Any) -> Record:
         ticket, counter = self.in_hand(wish)
@@ -502,21 +607,21 @@ class ReferenceModel:
             raise Refused("TOO_EARLY_NO_SHOW")
         ticket_was_at = ticket["counter"]
         self.dismiss(ticket, counter, "no_show", "no-show")
-        ticket["missed"] = ticket.get("missed", 0) + 1
+        ticket |= {"missed": ticket.get("missed", 0) + 1, "half_done": ticket["service"]}
         self.tell("TicketNoShow", ticket, "department service", counter=ticket_was_at)
         places = policy.no_show_back_places
         if places and ticket["missed"] <= policy.no_show_returns and self.served(ticket["service"]):
             counter["last"] = None
             self.move_back(ticket, places)
             self.stand_in_line(ticket)
-            self.tell("TicketRevived", ticket, "department service class counters", was="no_show")
+            self.tell("TicketRevived", ticket, STANDING, was="no_show")
             self.offer(ticket)
         return self.answer(ticket, counter)
 
     def park(self, wish: Any) -> Record:
         ticket, counter = self.in_hand(wish)
         self.dismiss(ticket, counter, "parked", "park")
-        ticket["park_reason"] = wish.reason
+        ticket |= {"park_reason": wish.reason, "half_done": ticket["service"]}
         self.tell("TicketParked", ticket, "department service counter", reason=wish.reason)
         return self.answer(ticket, counter)
 
@@ -536,15 +641,16 @@ class ReferenceModel:
             raise Refused("UNKNOWN_SERVICE")
         if not self.served(service):
             raise Refused("NOBODY_SERVES")
-        was = {"from_department": ticket["department"], "from_service": ticket["service"], "counter": counter["id"]}
-        self.dismiss(ticket, counter, "waiting", "transfer")
-        oldest = self.now - self.centre.policy.transfer_age_cap_s * 1000
-        ticket |= {"service": service, "department": self.centre.department_of(service).id, "note": wish.note}
-        ticket["virtual_ms"] = max(ticket["issued_at_ms"], oldest)
-        ticket["state"] = "away"  # its own work does not count while it chooses
-        self.stand_in_line(ticket, wish.to_counter)
-        self.tell("TicketTransferred", ticket, "department service class counters note", **was)
-        self.offer(ticket)
+        self.check_further(service, wish.further)
+        learned = self.learn(ticket) if wish.served else None
+        self.dismiss(ticket, counter, "waiting", "transfer", learned)
+        if wish.served:
+            self.tell_served(ticket)
+        self.tick_off(ticket)
+        rest = ticket["needs"] if wish.further is None else wish.further
+        ticket |= {"needs": [service, *(need for need in rest if need != service)], "note": wish.note}
+        ticket["half_done"] = service if wish.to_counter else None
+        self.go_on(ticket, counter, wish.to_counter)
         return self.answer(ticket, counter)
 
     def cancel(self, wish: Any) -> Record:
@@ -558,7 +664,8 @@ class ReferenceModel:
         self.lawful(ticket, wish)
         was = ticket["state"]
         ticket |= {"state": state, "ended_at_ms": self.now}
-        self.tell(kind, ticket, "department service", was=was, reason=reason)
+        lines = several(ticket) if was == "waiting" else None
+        self.tell(kind, ticket, "department service", was=was, lines=lines, reason=reason)
         return self.answer(ticket)
 
     def revive(self, wish: Any) -> Record:
@@ -571,10 +678,10 @@ class ReferenceModel:
         was = ticket["state"]
         if was == "no_show":
             ticket["virtual_ms"] += self.now - ticket["ended_at_ms"]
-        ticket["park_reason"] = None
+        ticket |= {"park_reason": None, "needs": [need for need in ticket["needs"] if self.served(need)]}
         ahead = self.ahead(ticket)
         self.stand_in_line(ticket)
-        self.tell("TicketRevived", ticket, "department service class counters", was=was, reason=wish.reason)
+        self.tell("TicketRevived", ticket, STANDING, was=was, reason=wish.reason)
         self.offer(ticket)
         return self.answer(ticket, ahead=ahead)
 
@@ -582,7 +689,7 @@ class ReferenceModel:
         ticket = self.ticket(wish.ticket)
         self.lawful(ticket, wish)
         if self.move_back(ticket, self.centre.policy.late_back_places):
-            self.tell("TicketMovedBack", ticket, "department service")
+            self.tell("TicketMovedBack", ticket, STANDING)
         return self.answer(ticket, ahead=self.ahead(ticket))
 
     def mark_printed(self, wish: Any) -> Record:
@@ -614,9 +721,19 @@ class ReferenceModel:
         before["printed"] = ticket["printed"]
         self.tickets[before["id"]] = before
         counter |= {"ticket": last["held"], "call": last["call"], "last": None, "ready": None}
-        gone = {"was": ticket["state"], "left_line": ticket["service"] if ticket["state"] == "waiting" else None}
-        now = {"now": before["state"], "call_before": counter["call"], "counter": counter["id"]}
-        self.tell("StepUndone", before, "department service", **gone, **now)
+        stands = before["state"] == "waiting"
+        self.tell(
+            "StepUndone",
+            before,
+            STANDING if stands else "department service",
+            was=ticket["state"],
+            now=before["state"],
+            left=ticket["lines"] if ticket["state"] == "waiting" else None,
+            lines=before["lines"] if stands else None,
+            call_before=counter["call"],
+            counter=counter["id"],
+            mean_ms=self.mean(before["service"])[0] if last["learned"] else None,
+        )
         if before["state"] == "waiting":
             self.offer(before)
         return self.answer(before, counter)
@@ -630,7 +747,7 @@ class ReferenceModel:
         if (counter["state"], counter["officer"]) != ("open", self.actor):
             if counter["state"] != "open":
                 counter |= {"since_ms": self.now, "idle_since": self.now}
-            counter |= {"state": "open", "officer": self.actor, "reason": None, "ready": None}
+            counter |= {"state": "open", "officer": self.actor, "reason": None, "ready": None, "has_left": None}
             self.record("CounterOpened", counter=counter["id"], taken_from=taken_from)
         return self.answer(self.tickets.get(counter["ticket"]), counter)
 
@@ -650,6 +767,7 @@ class ReferenceModel:
             counter |= {"state": state, "since_ms": self.now, "reason": None, "ready": None}
             if state == "closed":
                 counter |= {"call": None, "officer": counter["officer"] if counter["ticket"] else None}
+                counter["has_left"] = True
             self.record("CounterClosed", counter=counter["id"], draining=state == "draining")
             if state == "closed":
                 for ticket in self.in_order(self.waiting()):
@@ -661,7 +779,7 @@ class ReferenceModel:
         """The counter that closed is the one it was announced to, or its cluster has no open counter left."""
         if ticket["group"] == closed:
             return True
-        is_cluster = self.centre.department_of(ticket["service"]).mode == "cluster"
+        is_cluster = self.mode(ticket["announced_for"]) == "cluster"
         attended = any(self.counter(id_)["state"] == "open" for id_ in ticket["counters"])
         return is_cluster and closed in ticket["counters"] and not attended
 
@@ -698,6 +816,12 @@ class ReferenceModel:
         self.epoch = wish.epoch
         self.record("EpochRenewed")
         return {}
+
+
+def several(ticket: Record) -> list[str] | None:
+    """The lines of a ticket that stands in more than one."""
+    lines: list[str] = ticket["lines"]
+    return lines if len(lines) > 1 else None
 
 
 def parts(ticket: Record) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ import pytest
 from queue_service import commands
 from queue_service.commands import Command, CounterCommand, TicketCommand
 from queue_service.errors import CODES
-from queue_service.events import PUBLIC_FIELDS, STAFF_FIELDS
 
 LUA = Path(__file__).parents[2] / "queue_service" / "lua"
 FILES = {re.sub(r"^\d+_", "", path.stem): path for path in sorted(LUA.glob("[3-6]*.lua"))}
@@ -125,18 +124,6 @@ def test_every_code_is_an_error():
 
     assert written <= set(CODES)
     assert {code for name in ("press", "answered") for code in refusals(name)} <= EVERYWHERE
-
-
-def test_facts_carry_the_fields_that_events_py_lists():
-    """Each type is recorded somewhere, with nothing that its readers are not told of."""
-    text = "\n".join(BODIES.values())
-    text = text.replace("record(hall, kind,", "record(hall, 'TicketCancelled',")  # finish_unserved
-    recorded: dict[str, set[str]] = {"TicketExpired": set()}
-    for kind, table in re.findall(r"record\(hall, '(\w+)', \{(.*?)\}\)", text, re.S):
-        recorded.setdefault(kind, {"actor"}).update(re.findall(r"(\w+) = ", table))
-    recorded["TicketExpired"] = recorded["TicketCancelled"] - {"reason"}
-
-    assert recorded == {kind: {*PUBLIC_FIELDS[kind], *STAFF_FIELDS[kind]} for kind in PUBLIC_FIELDS}
 
 
 def test_only_what_begins_something_is_refused_when_the_store_is_full():

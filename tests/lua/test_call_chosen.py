@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import a_centre
-from queue_service.commands import CallChosen, CallNext, MarkNoShow
+from queue_service.commands import CallChosen, CallNext, IssueTicket, MarkNoShow
 
 
 async def test_a_ticket_is_called_by_its_number(hall_of):
@@ -48,6 +48,17 @@ async def test_an_absent_visitor_is_called_again(hall_of):
 
     assert ("called", "no_show") == (change.reply["ticket"]["state"], change.facts[0]["was"])
     assert "waiting" not in change.state
+
+
+async def test_of_several_lines_it_is_called_for_the_counters_own(hall_of):
+    """Overflow is for when there is nothing else."""
+    hall = await hall_of(a_centre({"q01": "a b:2", "q02": "b"}))
+    await hall.open("q01")
+    await hall.press(IssueTicket(service="b", further=("a",), any_order=True, cls="standard"))
+
+    reply = await hall.press(CallChosen(counter="q01", ticket="t1"))
+
+    assert "a" == reply["ticket"]["service"]
 
 
 async def test_refusals(hall_of):

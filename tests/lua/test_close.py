@@ -23,6 +23,7 @@ async def test_slips_of_the_counter_choose_again(hall_of):
         "announced": ["a/q02/standard/t2", "b/q02/standard/t1", "b/q02/standard/t3"],
         "groups.q01": None,
         "groups.q02": 900_000,
+        "q01.has_left": True,
         "q01.officer": None,
         "q01.since_ms": 3_000,
         "q01.state": "closed",
@@ -65,7 +66,9 @@ async def test_a_service_under_way_is_not_cut(hall_of):
     await hall.issue()
     await hall.press(CallNext(counter="q01"))
 
-    assert {"q01.call": None, "q01.state": "closed"} == (await hall.change(Close(counter="q01"))).state
+    assert {"q01.call": None, "q01.has_left": True, "q01.state": "closed"} == (
+        await hall.change(Close(counter="q01"))
+    ).state
     change = await hall.change(Complete(counter="q01"))
     assert {"q01.officer": None, "q01.ticket": None, "t1.state": "served"}.items() <= change.state.items()
 

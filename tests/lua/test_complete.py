@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import a_centre
-from queue_service.commands import CallNext, Complete, Start
+from queue_service.commands import CallNext, Complete, IssueTicket, Start
 
 
 async def test_the_visitor_is_served(hall_of):
@@ -24,6 +24,7 @@ async def test_the_visitor_is_served(hall_of):
         "q01.last": "complete",
         "q01.ticket": None,
         "t1.ended_at_ms": 30_000,
+        "t1.needs": [],
         "t1.state": "served",
     } == change.state
     assert [
@@ -33,11 +34,39 @@ async def test_the_visitor_is_served(hall_of):
             "number": "A001",
             "department": "a",
             "service": "a",
+            "class": "standard",
             "counter": "q01",
             "called_at_ms": 0,
             "started_at_ms": 30_000,
+            "mean_ms": 270_000,
         }
     ] == change.facts
+
+
+async def test_a_visit_goes_on_to_its_next_line(hall_of):
+    """Served here, and in the same step waiting for the next service."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+    await hall.open("q01", "q02")
+    await hall.press(IssueTicket(service="a", further=("b",), cls="standard"))
+    await hall.press(CallNext(counter="q01"))
+
+    change = await hall.change(Complete(counter="q01"))
+
+    assert ["TicketServed", "TicketTransferred"] == change.told
+    assert ("a", "b", ["q02"]) == tuple(change.facts[1][name] for name in ("from_service", "service", "counters"))
+    assert {"t1.needs": ["b"], "t1.state": "waiting", "t1.department": "b"}.items() <= change.state.items()
+    assert ["b/standard/t1"] == change.state["waiting"]
+
+
+async def test_what_nobody_serves_any_more_is_let_go(hall_of):
+    """The last service of the visit was taken out of the configuration: the visit is over."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+    await hall.open("q01")
+    await hall.press(IssueTicket(service="a", further=("b",), cls="standard"))
+    await hall.press(CallNext(counter="q01"))
+    await hall.configure(a_centre({"q01": "a"}, id=hall.centre.id))
+
+    assert "served" == (await hall.press(Complete(counter="q01")))["ticket"]["state"]
 
 
 async def test_refusals(hall_of):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builders import NEXT_DAY, a_centre
+from builders import NEXT_DAY, a_centre, standing
 from queue_service.commands import AdvanceDay, CallNext, Cancel, IssueTicket, SwitchIssuing
 
 
@@ -20,6 +20,7 @@ async def test_a_ticket_gets_the_next_number_and_a_place_in_line(hall_of):
         "groups.a.1": 600_000,
         "numbers.A002": "t2",
         "sequences.a": 2,
+        "t2.announced_for": "a",
         "t2.class": "priority",
         "t2.counters": ["q01", "q02"],
         "t2.day": "2026-11-22",
@@ -29,6 +30,8 @@ async def test_a_ticket_gets_the_next_number_and_a_place_in_line(hall_of):
         "t2.id": "t2",
         "t2.issued_at_ms": 0,
         "t2.language": "vi",
+        "t2.lines": ["a"],
+        "t2.needs": ["a"],
         "t2.number": "A002",
         "t2.order": "00000002",
         "t2.printed": False,
@@ -40,20 +43,8 @@ async def test_a_ticket_gets_the_next_number_and_a_place_in_line(hall_of):
         "t2.work_ms": 300_000,
         "waiting": ["a/priority/t2", "a/standard/t1"],
     } == change.state
-    assert [
-        {
-            "type": "TicketIssued",
-            "ticket": "t2",
-            "number": "A002",
-            "department": "a",
-            "service": "a",
-            "class": "priority",
-            "counters": ["q01", "q02"],
-            "ground": "elderly",
-            "procedure": "1.00",
-            "virtual_ms": 0,
-        }
-    ] == change.facts
+    place = standing("t2", "A002", counters=["q01", "q02"]) | {"class": "priority"}
+    assert [{"type": "TicketIssued", **place, "ground": "elderly", "procedure": "1.00"}] == change.facts
     assert 0 == change.reply["ticket"]["ahead"]
 
 
@@ -123,6 +114,45 @@ async def test_a_letter_that_moves_to_another_department_repeats_no_number(hall_
     assert "A002" == (await hall.ticket(await hall.issue("b")))["number"]
 
 
+async def test_a_visit_in_any_order_waits_in_all_its_lines(hall_of):
+    """The first call takes it out of the others."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+    await hall.open("q01", "q02")
+
+    change = await hall.change(IssueTicket(service="a", further=("b",), any_order=True, cls="standard"))
+
+    assert ["a/standard/t1", "b/standard/t1"] == change.state["waiting"]
+    assert ("1", "1") == (change.state["day.waiting:a"], change.state["day.waiting:b"])
+    assert ["a", "b"] == change.facts[0]["lines"]
+    called = await hall.change(CallNext(counter="q02"))
+    assert ([], "b", "b") == (called.state["waiting"], called.state["t1.service"], called.state["t1.department"])
+    assert ["a", "b"] == called.facts[0]["lines"]
+
+
+async def test_a_visit_in_fixed_order_waits_for_its_first_service(hall_of):
+    """The rest comes when that is done."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+
+    change = await hall.change(IssueTicket(service="a", further=("b",), cls="standard"))
+
+    assert (["a/standard/t1"], ["a", "b"]) == (change.state["waiting"], change.state["t1.needs"])
+
+
+async def test_an_appointment_counts_from_five_minutes_before(hall_of):
+    """Whoever is more than a quarter of an hour late is a walk-in."""
+    hall = await hall_of(a_centre())
+    now = hall.clock.now_ms()
+
+    async def issued(minutes: int) -> tuple[str, int]:
+        at_ms = now + minutes * 60_000
+        reply = await hall.press(IssueTicket(service="a", cls="appointment", appointment_ms=at_ms))
+        return reply["ticket"]["class"], reply["ticket"]["virtual_ms"] - now
+
+    assert ("appointment", 1_500_000) == await issued(30)
+    assert ("appointment", 0) == await issued(-15)
+    assert ("standard", 0) == await issued(-16)
+
+
 async def test_refusals(hall_of):
     """Each says why, and nothing has changed."""
     hall = await hall_of(a_centre(services="b"))
@@ -131,6 +161,9 @@ async def test_refusals(hall_of):
     assert "UNKNOWN_SERVICE" == await hall.refuses(IssueTicket(service="x", cls="standard"))
     assert "NOBODY_SERVES" == await hall.refuses(IssueTicket(service="b", cls="standard"))
     assert "MALFORMED" == await hall.refuses(IssueTicket(service="a", cls="royal"))
+    assert "MALFORMED" == await hall.refuses(IssueTicket(service="a", further=("a",), cls="standard"))
+    assert "NOBODY_SERVES" == await hall.refuses(IssueTicket(service="a", further=("b",), cls="standard"))
+    assert "UNKNOWN_SERVICE" == await hall.refuses(IssueTicket(service="a", further=("x",), cls="standard"))
     assert "MALFORMED" == await hall.refuses(IssueTicket(service="a", cls="standard"), ticket="taken")
     await hall.press(SwitchIssuing(open=False, text="come tomorrow"))
     assert "ISSUING_CLOSED" == await hall.refuses(IssueTicket(service="a", cls="standard"))

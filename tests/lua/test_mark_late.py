@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builders import a_centre
+from builders import a_centre, standing
 from queue_service.commands import CallNext, MarkLate
 
 
@@ -22,9 +22,8 @@ async def test_three_others_pass(hall_of):
         "t1.virtual_ms": 3_000,
         "waiting": [f"a/standard/t{n}" for n in order],
     } == change.state
-    assert [
-        {"type": "TicketMovedBack", "ticket": "t1", "number": "A001", "department": "a", "service": "a"}
-    ] == change.facts
+    place = standing("t1", "A001", virtual_ms=3_000, order="00000004:00000001")
+    assert [{"type": "TicketMovedBack", **place}] == change.facts
     assert 3 == change.reply["ticket"]["ahead"]
 
 

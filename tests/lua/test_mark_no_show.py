@@ -20,6 +20,7 @@ async def test_absent_and_missed(hall_of):
         "q01.last": "no-show",
         "q01.ticket": None,
         "t1.ended_at_ms": 0,
+        "t1.half_done": "a",
         "t1.missed": 1,
         "t1.state": "no_show",
     } == change.state
@@ -58,6 +59,7 @@ async def test_absent_and_waits_again_some_places_back(hall_of):
         "q01.ticket": None,
         "t1.called_at_ms": None,
         "t1.counter": None,
+        "t1.half_done": "a",
         "t1.missed": 1,
         "t1.order": "00000003:00000001",
         "t1.rings": 0,

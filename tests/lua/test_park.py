@@ -22,6 +22,7 @@ async def test_a_ticket_is_set_aside(hall_of):
         "q01.last": "park",
         "q01.ticket": None,
         "t1.ended_at_ms": 5_000,
+        "t1.half_done": "a",
         "t1.park_reason": "a copy",
         "t1.state": "parked",
     } == change.state

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builders import NEXT_DAY, a_centre
-from queue_service.commands import AdvanceDay, CallNext, Cancel, MarkNoShow, Park, Revive
+from builders import NEXT_DAY, a_centre, standing
+from queue_service.commands import AdvanceDay, CallNext, Cancel, IssueTicket, MarkNoShow, Park, Revive
 
 
 async def test_for_an_absent_visitor_the_clock_stood_still(hall_of):
@@ -30,19 +30,8 @@ async def test_for_an_absent_visitor_the_clock_stood_still(hall_of):
         "t1.virtual_ms": 600_000,
         "waiting": ["a/standard/t1"],
     } == change.state
-    assert [
-        {
-            "type": "TicketRevived",
-            "ticket": "t1",
-            "number": "A001",
-            "department": "a",
-            "service": "a",
-            "class": "standard",
-            "was": "no_show",
-            "counters": ["q01"],
-            "reason": "was outside",
-        }
-    ] == change.facts
+    place = standing("t1", "A001", virtual_ms=600_000)
+    assert [{"type": "TicketRevived", **place, "was": "no_show", "reason": "was outside"}] == change.facts
 
 
 async def test_a_cancelled_ticket_keeps_its_place(hall_of):
@@ -83,6 +72,18 @@ async def test_a_number_that_somebody_else_has_now_does_not_come_back(hall_of):
     assert "A001" == (await hall.ticket(await hall.issue()))["number"]
 
     assert "WRONG_STATE" == await hall.refuses(Revive(ticket="t1"))
+
+
+async def test_of_a_visit_in_any_order_what_nobody_serves_any_more_is_let_go(hall_of):
+    """The visitor waits in the lines that are left, and in no other."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+    await hall.press(IssueTicket(service="a", further=("b",), any_order=True, cls="standard"))
+    await hall.press(Cancel(ticket="t1"))
+    await hall.configure(a_centre({"q01": "a"}, id=hall.centre.id))
+
+    change = await hall.change(Revive(ticket="t1"))
+
+    assert (["a/standard/t1"], ["a"]) == (change.state["waiting"], change.state["t1.needs"])
 
 
 async def test_refusals(hall_of):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builders import a_centre
-from queue_service.commands import CallNext, Transfer
+from builders import a_centre, standing
+from queue_service.commands import CallNext, IssueTicket, Transfer, Undo
 
 
 async def test_to_another_service(hall_of):
@@ -24,11 +24,14 @@ async def test_to_another_service(hall_of):
         "q01.idle_since": 1_000_000,
         "q01.last": "transfer",
         "q01.ticket": None,
+        "t1.announced_for": "b",
         "t1.called_at_ms": None,
         "t1.counter": None,
         "t1.counters": ["q02"],
         "t1.department": "b",
         "t1.group": "b.1",
+        "t1.lines": ["b"],
+        "t1.needs": ["b"],
         "t1.note": "form 2",
         "t1.rings": 0,
         "t1.service": "b",
@@ -36,18 +39,14 @@ async def test_to_another_service(hall_of):
         "t1.virtual_ms": 100_000,
         "waiting": ["b/standard/t1"],
     } == change.state
+    where = {"department": "b", "service": "b", "counters": ["q02"], "group": "b.1", "announced_for": "b"}
     assert [
         {
             "type": "TicketTransferred",
-            "ticket": "t1",
-            "number": "A001",
-            "class": "standard",
+            **standing("t1", "A001", virtual_ms=100_000, **where),
             "counter": "q01",
-            "department": "b",
-            "service": "b",
             "from_department": "a",
             "from_service": "a",
-            "counters": ["q02"],
             "note": "form 2",
         }
     ] == change.facts
@@ -103,6 +102,35 @@ async def test_to_a_counter_that_is_busy_while_another_is_ready(hall_of):
     reply = await hall.press(Transfer(counter="q01", to_counter="q03"))
 
     assert ("called", "q02") == (reply["ticket"]["state"], reply["ticket"]["counter"])
+
+
+async def test_with_the_service_here_completed(hall_of):
+    """The mean learns, and the record says served before it says sent on; undo takes both back."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b"}))
+    await hall.open("q01", "q02")
+    await hall.issue("a")
+    await hall.press(CallNext(counter="q01"))
+    hall.clock.advance(30_000)
+
+    change = await hall.change(Transfer(counter="q01", service="b", served=True))
+
+    assert ["TicketServed", "TicketTransferred"] == change.told
+    assert "270000 9" == change.state["day.mean:a"]
+    assert "300000 8" == (await hall.change(Undo(counter="q01"))).state["day.mean:a"]
+
+
+async def test_what_is_left_of_the_visit_is_said_anew(hall_of):
+    """Known services that somebody serves, each once; otherwise nothing is done."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b c"}, services="d"))
+    await hall.open("q01", "q02")
+    await hall.press(IssueTicket(service="a", further=("c",), any_order=True, cls="standard"))
+    await hall.press(CallNext(counter="q01"))
+
+    assert "NOBODY_SERVES" == await hall.refuses(Transfer(counter="q01", service="b", further=("d",)))
+    assert "UNKNOWN_SERVICE" == await hall.refuses(Transfer(counter="q01", service="b", further=("x",)))
+    assert "MALFORMED" == await hall.refuses(Transfer(counter="q01", service="b", further=("c", "c")))
+    change = await hall.change(Transfer(counter="q01", service="b"))
+    assert ["b", "c"] == change.state["t1.lines"]
 
 
 async def test_refusals(hall_of):

@@ -52,6 +52,7 @@ async def test_a_completed_service_goes_on(hall_of):
         "q01.last": None,
         "q01.ticket": "t1",
         "t1.ended_at_ms": None,
+        "t1.needs": ["a"],
         "t1.state": "called",
     } == change.state
     (fact,) = change.facts
@@ -126,7 +127,7 @@ async def test_a_transfer_is_taken_back(hall_of):
 
     change = await hall.change(Undo(counter="q01"))
 
-    assert ("b", "waiting", "called") == tuple(change.facts[0][name] for name in ("left_line", "was", "now"))
+    assert (["b"], "waiting", "called") == tuple(change.facts[0][name] for name in ("left", "was", "now"))
     assert ("a", "t1") == (change.reply["ticket"]["service"], change.reply["counter"]["ticket"])
     assert [] == await hall.line()
 

@@ -120,7 +120,7 @@ def test_an_event_is_a_map():
 
 def test_an_envelope_has_what_the_functions_read():
     """A repeat may bring another id for a ticket; the press is still the same."""
-    assert {"press_id", "actor", "now_ms", "over", "new_ticket"} == {
+    assert {"press_id", "actor", "now_ms", "over", "new_ticket", "wait"} == {
         field.name for field in msgspec.structs.fields(Press)
     }
 
@@ -155,7 +155,7 @@ def test_pieces_of_a_centre():
         "number": 2,
         "zone": "z",
         "lines": [
-            {"service": "a", "level": 1, "mode": "cluster", "group": "a.1"},
+            {"service": "a", "level": 1, "mode": "cluster", "group": "a.1", "cluster": ["q01", "q02"]},
             {"service": "b", "level": 2, "mode": "department"},
         ],
     } == pieces["counter:q02"]
