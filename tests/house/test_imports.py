@@ -29,7 +29,10 @@ PLAN = {
     """,
     "gauges": "queue_service.metrics displays.metrics",
     "core": "queue_service.store queue_service.library queue_service.channel queue_service.embedded",
-    "middle": "queue_service.dispatch queue_service.sweeper queue_service.identity queue_service.mirrors displays.hub displays.screen",
+    "middle": """
+        queue_service.dispatch queue_service.sweeper queue_service.identity queue_service.mirrors displays.hub
+        displays.screen
+    """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
         counters.client counters.console loadtest.drive loadtest.screens loadtest.bench loadtest.demo
@@ -56,8 +59,8 @@ NEIGHBOURS = {
     "loadtest": {("queue_service", "ground"), ("displays", "ground"), ("counters", "ground"), ("counters", "door")},
 }
 
-# Who plays days through the real core or measures it builds one, as the service's roof does; the rest of the load test knows the service
-# by its protocol.
+# Who plays days through the real core or measures it builds one, as the service's roof does; the rest of the load test
+# knows the service by its protocol.
 BUILD_A_CORE = ("loadtest.replay", "loadtest.whatif", "loadtest.bench_*")
 
 # Above the core, who speaks Redis all the same: the feed reads what the core wrote, accounts have keys of their own.
