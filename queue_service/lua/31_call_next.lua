@@ -1,11 +1,11 @@
 -- call_next: invite whoever is due at this counter (26_select.lua).  When nobody waits, the counter is ready and the next suitable visitor is
 -- called for it (27_moves.lua, offer).
--- With yields, a ticket is left to another counter that asked in vain, is named on its slip and would call this very ticket.
+-- With yields, a ticket is left to another counter that is free, is named on its slip and would call this very ticket.
 -- ARGS   counter, yields?
 -- REPLY  ticket or nothing, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_BUSY COUNTER_PAUSED COUNTER_CLOSED     COST O(lines * classes * log n)
 
--- Is there a counter that asked in vain, is named on the slip and would pick the same ticket?
+-- Is there a counter that is free, is named on the slip and would pick the same ticket?
 local function is_left_to_another(hall, ticket, own_id)
   local service = piece(hall, 'service:' .. ticket.announced_for)
   if not service or is_named(service, ticket, own_id) then return false end
