@@ -271,7 +271,7 @@ def test_every_decision_is_listed_and_has_its_four_parts():
 def test_the_first_screen_says_what_it_is_and_how_to_start():
     """The arrows, the three pages and the two commands stand within thirty lines."""
     first = "\n".join(text("README.md").splitlines()[:30])
-    for word in ("──►", "kiosk.png", "console.png", "board.png", "make run", "make test"):
+    for word in ("─►", "kiosk.png", "console.png", "board.png", "make run", "make test"):
         assert word in first
 
 
