@@ -1,8 +1,8 @@
 """
 Whatever is sent: a definite answer with a code and a sentence, nothing changed, and nothing of the inside shown.
 
-What each check of the door does in detail is tested in test_guard.py and tests/pure/test_contract.py; here the whole service
-is asked, and its centre is compared before and after.
+What each check of the door does in detail is tested in test_guard.py and tests/pure/test_contract.py; here the whole
+service is asked, and its centre is compared before and after.
 """
 
 from __future__ import annotations
@@ -417,7 +417,7 @@ async def test_slow_connections_are_let_go_and_others_are_served(
 ) -> None:
     """A head that does not come is cut off; a body that does not come is refused; meanwhile officers press."""
     monkeypatch.setattr(
-        queue_service.app, "RUNNER_OPTIONS", {**queue_service.app.RUNNER_OPTIONS, "keepalive_timeout": 0.5}
+        queue_service.app, "RUNNER_OPTIONS", {**queue_service.app.RUNNER_OPTIONS, "keepalive_timeout": 3.0}
     )
     monkeypatch.setattr(queue_service.app, "Guard", partial(Guard, limits=Limits(request_s=0.5)))
     async with a_house(redis_url, tmp_path, a_hall()) as house:
@@ -425,24 +425,25 @@ async def test_slow_connections_are_let_go_and_others_are_served(
         whole = request(house.kiosk, "tickets", b'{"service":"a"}', f"Idempotency-Key: {a_key()}\r\n")
         idle = [await raw(house) for _ in range(50)]
         heads = [await raw(house) for _ in range(50)]
-        bodies = [await raw(house) for _ in range(50)]
-        for _, writer in heads:
-            writer.write(whole[:40])
-        for _, writer in bodies:
-            writer.write(whole[:-3])
-        assert 200 == (await house.lan.at("q01", "open")).status
-        for reader, _ in idle + heads:
-            async with asyncio.timeout(10):
-                said = await reader.read()
-            assert said == b"" or said.split(b" ")[1].startswith(b"4")
-        for reader, _ in bodies:
-            answer = await everything(reader)
-            assert answer.status in (400, 408, 503), answer
-            assert answer.code
-        for _, writer in idle + heads + bodies:
-            writer.close()
-        after = await house.state()
-        assert before["lines"] == after["lines"]
+        bodies = []
+        try:
+            for _, writer in heads:
+                writer.write(whole[:40])
+            for _ in range(50):
+                bodies.append(await raw(house))
+                bodies[-1][1].write(whole[:-3])
+            assert 200 == (await house.lan.at("q01", "open")).status
+            for reader, _ in idle + heads:
+                async with asyncio.timeout(20):
+                    said = await reader.read()
+                assert said == b"" or said.split(b" ")[1].startswith(b"4")
+            for reader, _ in bodies:
+                answer = await everything(reader, 20)
+                assert (400, "MALFORMED") == (answer.status, answer.code)
+        finally:
+            for _, writer in idle + heads + bodies:
+                writer.transport.abort()
+        assert before["lines"] == (await house.state())["lines"]
 
 
 async def test_what_is_not_waited_for_is_done_once(house: House) -> None:
@@ -475,7 +476,7 @@ async def test_the_document_is_openapi_and_every_refusal_in_it_is_known(house: H
 
 
 async def test_every_refusal_that_is_met_is_documented(unchanged: House) -> None:
-    """For each operation: nobody, a wrong role, a missing key, a bad body, nothing there; the code stands in the document."""
+    """For each operation: nobody, a wrong role, no key, a bad body, nothing there; the code stands in the document."""
     document = (await unchanged.nobody.get("/openapi.json")).value
     missing = []
     for path, methods in document["paths"].items():
@@ -523,7 +524,7 @@ async def test_every_refusal_that_is_met_is_documented(unchanged: House) -> None
 # The service in the other thread uses `random`; hypothesis thinks it was our strategy.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 async def test_requests_made_from_the_document_never_break_the_service(house: House) -> None:
-    """Schemathesis writes requests, good and bad; each role sends them, and none is answered with 5xx or against the document."""
+    """Good and bad ones, sent by each role; none is answered with 5xx or against the document."""
     document = (await house.nobody.get("/openapi.json")).value
     for path in [path for path in document["paths"] if path.endswith("/stream") or path == "/api/v1/session"]:
         del document["paths"][path]
@@ -540,7 +541,7 @@ async def test_requests_made_from_the_document_never_break_the_service(house: Ho
 
     def send(strategy: Any) -> None:
         @hypothesis.settings(
-            max_examples=10,
+            max_examples=5,
             deadline=None,
             phases=(hypothesis.Phase.generate,),  # a failure says all there is: the request to repeat
             suppress_health_check=list(hypothesis.HealthCheck),
@@ -563,6 +564,10 @@ async def test_requests_made_from_the_document_never_break_the_service(house: Ho
 
         one()
 
-    await asyncio.to_thread(attack)
+    asyncio.get_running_loop().set_debug(False)  # it triples the time
+    try:
+        await asyncio.to_thread(attack)
+    finally:
+        asyncio.get_running_loop().set_debug(True)
     assert len(seen) > 200
     assert {200, 400, 401, 403, 404} <= set(seen)

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgpack
 import msgspec
-import pytest
 
 from builders import a_centre
 from queue_service.centre import Hours, Span
 from queue_service.clock import ManualClock
+from queue_service.sweeper import Sweeper
 from service_world import MSGPACK, Caller, House, a_hall, a_house, a_key, a_service
 
 # One visitor, from the kiosk to the end
@@ -326,7 +326,7 @@ async def test_health_and_metrics(house: House) -> None:
     assert "loses everything" in ready.value["durability"]
     await house.kiosk.issue()
     text = (await house.nobody.get("/metrics")).raw.decode()
-    assert 'queue_presses_total{outcome="done"' in text or "presses" in text
+    assert 'press="issue-ticket"' in text
 
 
 async def test_a_worker_without_a_demo_has_no_demo_identities(house: House) -> None:
@@ -520,10 +520,8 @@ async def test_another_process_puts_a_centre_in_force_and_presses_follow_it(
 
 
 async def test_the_sweeper_learns_of_a_new_configuration_without_a_press(
-    house: House, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, redis_url: str, tmp_path: Path
 ) -> None:
-    from queue_service.sweeper import Sweeper
-
     changed = msgspec.structs.replace(house.centre, name="Tên mới")
     folder = tmp_path / "other"
     folder.mkdir()

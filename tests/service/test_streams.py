@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession, TCPConnector, WSServerHandshakeError
 
+from displays import board
 from service_world import Caller, House, a_service, until
 
 
@@ -85,8 +86,6 @@ async def test_a_board_begins_with_what_is_and_goes_on_with_what_happens(house: 
 
 
 async def test_what_was_pushed_and_what_is_asked_agree(house: House) -> None:
-    from displays import board
-
     screen = await house.board.socket("boards/hall/stream")
     view = json.loads(json.dumps((await screen.begins())["view"]))
     for service in ("a", "b", "a", "a"):

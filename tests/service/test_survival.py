@@ -29,6 +29,8 @@ from queue_service.settings import Settings
 from service_world import Answer, Caller, a_hall, a_house, a_key, a_proxy, a_script, is_greeting, until
 
 CENTRE = "demo-xa"
+PATIENCE_S = 90.0
+"""Longer than a start takes on a machine that has other things to do."""
 EXAMPLE = Path(queue_service.app.EXAMPLES) / f"{CENTRE}.toml"
 
 
@@ -63,7 +65,7 @@ class Program:
             )
         while True:
             assert self.process.returncode is None, self.log()
-            assert time.monotonic() - began < 60, self.log()
+            assert time.monotonic() - began < PATIENCE_S, self.log()
             try:
                 async with session.get(self.base + "/health/ready") as answer:
                     if answer.status == 200:
@@ -138,9 +140,9 @@ class Crowd:
 
     async def press(self, who: Caller, path: str, body: dict[str, Any] | None = None) -> Answer:
         key = a_key()
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_S
         while True:
-            assert time.monotonic() < end, f"{path} was not answered in 30 s"
+            assert time.monotonic() < end, f"{path} was not answered in {PATIENCE_S} s"
             try:
                 answer = await who.press(path, body, key)
             except (ClientError, TimeoutError, OSError):
@@ -156,7 +158,7 @@ class Crowd:
             return answer
 
     async def reaches(self, goal: int) -> None:
-        await until(lambda: len(self.pressed) >= goal, f"{goal} presses are answered", 60)
+        await until(lambda: len(self.pressed) >= goal, f"{goal} presses are answered", PATIENCE_S)
 
     async def visitor(self, who: Caller, services: tuple[str, ...], is_over: Callable[[], bool]) -> None:
         count = 0
