@@ -255,8 +255,8 @@ class QueueMachine(RuleBasedStateMachine):
     def whatever(self, random: Random) -> None:
         """What an officer should not press now, perhaps; or a press again, perhaps with another meaning."""
         if random.random() < 0.5:
-            press = random.choice([CallNext, Recall, Start, Complete, MarkNoShow, Park, Undo])
-            self.at(press, random.choice(COUNTERS))
+            presses: list[type[CounterCommand]] = [CallNext, Recall, Start, Complete, MarkNoShow, Park, Undo]
+            self.at(random.choice(presses), random.choice(COUNTERS))
         else:
             command, envelope = random.choice(self.pressed[-8:])
             self.send(Cancel(ticket="ticket-none") if random.random() < 0.2 else command, envelope)
