@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -44,6 +45,11 @@ _presses = itertools.count(1)
 def a_key() -> str:
     """A press id that nobody used."""
     return f"press-{next(_presses):05}-{secrets.token_hex(4)}"
+
+
+def filled(path: str, **segments: str) -> str:
+    """*path* of the document with its segments; one that is not given is ``nothing``."""
+    return re.sub(r"\{(\w+)\}", lambda found: segments.get(found[1], "nothing"), path)
 
 
 async def until(true: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:

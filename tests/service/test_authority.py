@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from service_world import Answer, Caller, House, a_hall, a_house, a_key
+from service_world import Answer, Caller, House, a_hall, a_house, a_key, filled
 
 ROLES = ("kiosk", "board", "integrator", "officer", "desk", "supervisor", "admin")
 EVERYBODY = frozenset({"nobody", *ROLES})
@@ -73,6 +73,8 @@ ROWS = {
     "stream_events": Row(READERS),
     "read_board": Row(LOOKERS),
     "stream_board": Row(LOOKERS),
+    "make_plan": Row(SUPERVISORS, {"close": ["q99"]}),
+    "read_plan": Row(SUPERVISORS),
     "live": Row(EVERYBODY),
     "ready": Row(EVERYBODY),
 }
@@ -103,7 +105,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[s
 
 def address(path: str, centre: str) -> str:
     """*path* with names that exist, but for the ticket and the procedure."""
-    return path.format(centre=centre, counter="q01", board="hall", ticket=NO_TICKET, code="1.000000")
+    return filled(path, centre=centre, counter="q01", board="hall", ticket=NO_TICKET, code="1.000000")
 
 
 async def ask(who: Caller, name: str, method: str, path: str, described: dict[str, Any]) -> Answer:
@@ -191,13 +193,14 @@ async def test_what_does_not_exist_is_404_with_its_own_code(house: House) -> Non
         "counter": "UNKNOWN_COUNTER",
         "board": "UNKNOWN_BOARD",
         "code": "UNKNOWN_PROCEDURE",
+        "plan": "NOT_FOUND",
     }
     before = await house.state()
     for name, method, path, described in operations(document):
         segment = next((word for word in codes if f"{{{word}}}" in path), None)
         if segment is None:
             continue
-        there = path.format(centre=house.centre.id, counter="q99", board="nowhere", ticket=NO_TICKET, code="9.999999")
+        there = filled(path, centre=house.centre.id, counter="q99", board="nowhere", ticket=NO_TICKET, code="9.999999")
         answer = await ask(house.admin, name, method, there, described)
         assert (404, codes[segment]) == (answer.status, answer.code), name
         assert "404" in described["responses"], name
