@@ -154,6 +154,7 @@ def score(logs: Path, mode: Mode) -> None:
 @click.option("--seed", default=1, show_default=True)
 @click.option("--close", "closed", multiple=True, metavar="COUNTER", help="Stays closed after the change.")
 @click.option("--open", "opened", multiple=True, metavar="COUNTER", help="Was closed before the change.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object, times in seconds.")
 @click.option(
     "--serve", "serves", multiple=True, metavar="COUNTER:SERVICE=LEVEL", help="Serves this, too, after the change."
 )
@@ -166,6 +167,7 @@ def whatif_command(
     closed: tuple[str, ...],
     opened: tuple[str, ...],
     serves: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Compare waits before and after a change of counters, over invented days through the real core."""
     centre = load_centre(centre_file)
@@ -180,6 +182,9 @@ def whatif_command(
     before, after = Setting(closed=frozenset(opened)), Setting(closed=frozenset(closed), serves=added)
     day = read_profile(PROFILES.read_bytes(), profile)
     lines = uvloop.run(compare(centre, day, level, range(seed, seed + days), before, after))
+    if as_json:
+        click.echo(msgspec.json.encode({"days": days, "level": level, "lines": lines}))
+        return
     click.echo(f"{centre.name}: {days} days, level {level}; minutes; 95 % interval of the change in brackets\n")
     click.echo(whatif_table(centre, lines))
 

@@ -262,7 +262,7 @@ class _Hall:
         await self._pause(times.draw(self._random))
         chance -= profile.no_show_share
         if 0 <= chance < profile.missing_papers_share / 2:
-            await client.park("papers")
+            await client.park("thiếu giấy tờ")
             parked.append(ticket.id)
         elif 0 <= chance < profile.missing_papers_share / 2 + profile.transfer_share:
             others = [service["id"] for service in self._config["services"] if service["id"] != ticket.service]

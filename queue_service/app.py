@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
@@ -34,7 +35,7 @@ from displays.screen import Identity as Viewer
 from displays.screen_door import Door
 from queue_service import demo as demo_identities
 from queue_service import metrics, pages
-from queue_service.centre import Centre, load_centre
+from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
 from queue_service.contract import IDENTITY, openapi, register
@@ -46,6 +47,7 @@ from queue_service.http_api.counters import Counters
 from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
 from queue_service.http_api.lookups import Centres
+from queue_service.http_api.plans import Plans
 from queue_service.http_api.sessions import Sessions
 from queue_service.http_api.tickets import Tickets
 from queue_service.http_api.words import READERS
@@ -56,6 +58,7 @@ from queue_service.settings import Settings
 from queue_service.store import TicketStore
 from queue_service.sweeper import Sweeper
 
+PLAN_S: Final = 600
 STORE_TIMEOUT_S: Final = 2.0
 OLDEST_REDIS: Final = (7, 0)
 EXAMPLES: Final = Path(__file__).parent / "examples"
@@ -303,6 +306,7 @@ class Service:
             Tickets(self._dispatch, boards),
             Counters(self._dispatch),
             Halls(self._dispatch, boards),
+            Plans(self._dispatch, play_plan),
             Health(self._ready),
         )
         document = msgspec.json.encode(openapi(app))
@@ -352,6 +356,42 @@ class Service:
     def _address(self, runner: web.AppRunner) -> str:
         host, port = runner.addresses[0][:2]
         return self.settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def play_plan(centre: Centre, plan: Mapping[str, Any]) -> bytes:
+    """
+    Play a what-if in a process of its own.
+
+    Raises:
+        TimeoutError: it took too long.
+        ValueError: it failed.
+    """
+    words = ["--level", plan["level"], "--days", str(plan["days"]), "--seed", str(plan["seed"])]
+    words += [word for counter in plan["close"] for word in ("--close", counter)]
+    words += [word for counter in plan["open"] for word in ("--open", counter)]
+    words += [
+        word
+        for counter, services in plan["serve"].items()
+        for service, level in services.items()
+        for word in ("--serve", f"{counter}:{service}={level}")
+    ]
+    with TemporaryDirectory(prefix="plan-") as folder:
+        file = Path(folder) / "centre.json"
+        file.write_bytes(to_json(centre))
+        profile = "commune" if centre.level == "commune" else "province"
+        command = [sys.executable, "-m", "loadtest", "whatif", "--json", "--centre", str(file), "--profile", profile]
+        process = await asyncio.create_subprocess_exec(*command, *words, stdout=asyncio.subprocess.PIPE)
+        try:
+            async with asyncio.timeout(PLAN_S):
+                out, _ = await process.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
+    if process.returncode:
+        raise ValueError(f"the plan ended with {process.returncode}")
+    return out
 
 
 def _observe(operation: str, status: int, seconds: float) -> None:

@@ -51,6 +51,8 @@ Head = tuple[str, str, int, str | None]
 LEASE_KEY = "qs:{sweeper}:lease"
 """Who sweeps.  A lease that is lost to a clock jump costs nothing: each step of the sweeper is a press."""
 
+RESULT_S: Final = 3600
+
 CENTRES_KEY = "qs:{centres}:files"
 """
 HASH: centre id -> the centre's file as canonical JSON.  Every process of an installation reads the same centres here.
@@ -188,6 +190,14 @@ class TicketStore:
         info, (seconds, micros) = await asyncio.gather(self._read("INFO", "memory"), self._read("TIME"))
         used = next(line for line in info.split() if line.startswith(b"used_memory:"))
         return int(used.partition(b":")[2]), int(seconds) * 1000 + int(micros) // 1000
+
+    async def keep_result(self, centre: str, id: str, result: bytes) -> None:
+        """Keep what took long to find for an hour, for every process; losing it costs no more than finding it again."""
+        await self._read("SET", f"qs:{{{centre}}}:result:{id}", result, "EX", RESULT_S)
+
+    async def recall_result(self, centre: str, id: str) -> bytes | None:
+        """What ``keep_result`` kept, or None."""
+        return cast("bytes | None", await self._read("GET", f"qs:{{{centre}}}:result:{id}"))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

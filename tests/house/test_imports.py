@@ -24,7 +24,8 @@ PLAN = {
     "ground": """
         queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
-        queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press displays.board displays.frames displays.hall
+        queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press
+        displays.board displays.frames displays.hall
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
