@@ -59,7 +59,6 @@ class Figure(msgspec.Struct, frozen=True):
     against: str
     ratio: float
     target: Target | None = None
-    unit: str = "µs"
 
     @property
     def verdict(self) -> str:
@@ -111,7 +110,6 @@ def compare(
     target: Target | None = None,
     *,
     inverse: bool = False,
-    unit: str = "µs",
 ) -> Figure:
     """
     The median of the ratios of each round, which neighbours move less than the ratio of medians.
@@ -128,7 +126,6 @@ def compare(
         anchor,
         statistics.median(ratios) if ratios else 0.0,
         target,
-        unit,
     )
 
 
@@ -193,6 +190,7 @@ def private_store(program: Path, fsync: str) -> Iterator[PrivateStore]:
     with tempfile.TemporaryDirectory(prefix="queue-bench-") as folder:
         port = free_port()
         words = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--maxclients", "4000"]
+        words += ["--tcp-backlog", "4096"]
         words += ["--appendonly", "no"] if fsync == "off" else ["--appendonly", "yes", "--appendfsync", fsync]
         words += ["--auto-aof-rewrite-percentage", "0"]
         with Path(folder, "server.log").open("wb") as log:
