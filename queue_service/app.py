@@ -58,6 +58,7 @@ from queue_service.settings import Settings
 from queue_service.store import TicketStore
 from queue_service.sweeper import Sweeper
 
+THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1"})
 PLAN_S: Final = 600
 STORE_TIMEOUT_S: Final = 2.0
 OLDEST_REDIS: Final = (7, 0)
@@ -212,7 +213,11 @@ class Service:
             client = connect(url)
             stack.push_async_callback(client.aclose)
             self.store_words = await check_server(client)
-            channel = Channel(client.connection_pool.make_connection, timeout_s=STORE_TIMEOUT_S)
+            if self.settings.replicas:
+                self.store_words["durability"] += f"; answered when {self.settings.replicas} replicas have it"
+            channel = Channel(
+                client.connection_pool.make_connection, timeout_s=STORE_TIMEOUT_S, replicas=self.settings.replicas
+            )
             stack.push_async_callback(channel.close)
             store = TicketStore(channel, client)
             hub = Hub(display_feed.Feed(display_feed.open_client(url), self.clock), self.clock)
@@ -315,13 +320,13 @@ class Service:
             return web.Response(body=document, content_type="application/json")
 
         async def serve_metrics(request: web.Request) -> web.Response:
-            if request.remote not in ("127.0.0.1", "::1"):
+            if request.remote not in THIS_MACHINE:
                 require(request.get(IDENTITY, NOBODY), ("integrator", "admin"))
             body = await asyncio.to_thread(generate_latest)
             return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-        async def serve_demo(_: web.Request) -> web.Response:
-            if self.demo is None:
+        async def serve_demo(request: web.Request) -> web.Response:
+            if self.demo is None or request.remote not in THIS_MACHINE:  # it holds passwords
                 raise NotFound("This is no demo.")
             return web.Response(body=msgspec.json.encode(self.demo), content_type="application/json")
 

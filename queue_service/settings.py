@@ -24,6 +24,7 @@ EXPLAINED: Final = {
     "QUEUE_PORT": "port to listen on, 0 for any free one; default 8080",
     "QUEUE_DATA_DIR": "folder of everything the service keeps; default ./var",
     "QUEUE_REDIS_URL": "redis://, rediss:// or unix:// address of the store; default: a server in the data folder",
+    "QUEUE_REPLICAS": "replicas that must have a change before it is answered; default 0, for a store without any",
     "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
@@ -54,6 +55,7 @@ class Settings:
     port: int = 8080
     data_dir: Path = Path("var")
     redis_url: str | None = None
+    replicas: int = 0
     database_url: str | None = None
     centres: tuple[Path, ...] = ()
     log: LogForm = "json"
@@ -84,6 +86,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     public_url = _address(given, faults, "QUEUE_PUBLIC_URL", "http", "https")
     redis_url = _address(given, faults, "QUEUE_REDIS_URL", "redis", "rediss", "unix")
     database_url = _address(given, faults, "QUEUE_DATABASE_URL", "sqlite", "postgresql")
+    replicas = given.get("QUEUE_REPLICAS", "0")
+    if not (replicas.isascii() and replicas.isdigit() and int(replicas) <= 5):
+        faults.append(f"QUEUE_REPLICAS is {replicas!r}; it must be a number from 0 to 5.")
+        replicas = "0"
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(
@@ -91,6 +97,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         port=int(port),
         data_dir=Path(given.get("QUEUE_DATA_DIR", default.data_dir)),
         redis_url=redis_url,
+        replicas=int(replicas),
         database_url=database_url,
         centres=tuple(Path(part) for part in given.get("QUEUE_CENTRES", "").split(os.pathsep) if part),
         log=cast(LogForm, log),

@@ -5,13 +5,14 @@ The whole of a centre: for supervisors, boards and integrators.
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from queue_service import commands, views
+from queue_service.clock import business_day
 from queue_service.codec import read_ticket
 from queue_service.contract import operation
 from queue_service.dispatch import Dispatch
@@ -130,9 +131,13 @@ class Halls:
     async def advance_day(self, centre: str, body: DayBody, press_id: str, identity: Identity) -> views.DayReply:
         """Numbers begin again; whoever waits keeps place and number."""
         try:
-            date.fromisoformat(body.day)
+            day = date.fromisoformat(body.day)
         except ValueError:
             raise Malformed(f"day: there is no {body.day} in the calendar.") from None
+        configured = await self._dispatch.centre(centre)
+        today = date.fromisoformat(business_day(self._dispatch.clock.now_ms(), configured.timezone))
+        if day > today + timedelta(days=1):
+            raise Malformed(f"day: {body.day} is later than tomorrow, and a day cannot be taken back.")
         command = commands.AdvanceDay(day=body.day)
         reply = await self._dispatch.press(centre, command, actor=actor_of(identity), press_id=press_id, over=True)
         return views.DayReply(**views.anchor(reply))
