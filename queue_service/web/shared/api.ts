@@ -64,6 +64,22 @@ export async function read<T>(path: string, token: string | null = null, timeout
   return answer<T>(response);
 }
 
+/** The same, asked again while nobody answers, until the page no longer wants it: then null. A refusal is thrown. */
+export async function readPatiently<T>(path: string, isWanted: () => boolean, onTrouble: () => void): Promise<T | null> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const answered = await read<T>(path);
+      return isWanted() ? answered : null;
+    } catch (error) {
+      if (!isWanted()) return null;
+      onTrouble();
+      if (error instanceof Refused) throw error;
+    }
+    await new Promise((go) => setTimeout(go, backoff(attempt, 500, 5000)));
+    if (!isWanted()) return null;
+  }
+}
+
 export async function press<T>(path: string, body: object = {}, options: PressOptions = {}): Promise<T> {
   const { token = null, pressId = newPressId(), patienceMs = 30_000, onRetry, method = "POST" } = options;
   const giveUpAt = performance.now() + patienceMs;

@@ -55,6 +55,8 @@ export interface Centre extends Named {
   kiosks: { id: string; name: string; zone: string }[];
   desks: Named[];
   grounds: (Named & { cls: string })[];
+  /** What is left out has its usual value. */
+  policy?: { enforce_hours?: boolean };
   version: string | number;
   issuing: Issuing;
   day: string;
