@@ -18,6 +18,7 @@ import uvloop
 from loadtest import record, report
 from loadtest.access import Access, Refused, loopback, read_access
 from loadtest.bench import private_service
+from loadtest.bench_commands import COMMANDS
 from loadtest.demo import run_demo
 from loadtest.drive import run as drive
 from loadtest.plan import Scenario, read_profile, read_scenario
@@ -236,6 +237,10 @@ def _verdict(rows: list[record.AnyRow], margin_s: float | None = None) -> bool:
     for fault in verdict.faults[:MOST_FAULTS_SHOWN]:
         click.echo(f"  {fault.kind}: {fault.sentence}")
     return False
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

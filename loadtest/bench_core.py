@@ -319,9 +319,7 @@ async def _floor(program: Path, figures: list[Figure], notes: list[str], *, quic
             for anchor in ("EVALSHA return 1", "EVALSHA, our arguments", "FCALL nothing")
         ]
         place, everything = halls.memory()
-        bytes_each = Figure(
-            f"{words} memory per waiting ticket", place, 130, "130 B", place / 130, Target("G3", 1), "B"
-        )
+        bytes_each = Figure(f"{words} memory per waiting ticket", place, 130, "130 B", place / 130, Target("G3", 1))
         figures.append(bytes_each)
         notes.append(
             f"{words}: complete {statistics.median(found['complete']):.1f} µs; a waiting ticket with its answer and "
