@@ -300,10 +300,18 @@ class Service:
         return centres, catalogues
 
     def _application(self, hub: Hub, catalogues: Mapping[str, Catalogue]) -> web.Application:
-        self._guard = guard = Guard(self._identities, self.clock, public_url=self.settings.public_url, observe=_observe)
+        self._guard = guard = Guard(
+            self._identities,
+            self.clock,
+            public_url=self.settings.public_url,
+            trusted_proxies=self.settings.trusted_proxies,
+            observe=_observe,
+        )
         app = web.Application(client_max_size=64 * 1024)
         guard.install(app)
-        self._boards = boards = Boards(hub, self._authorize, self.clock, origin_allowed=lambda _: True)
+        self._boards = boards = Boards(
+            hub, self._authorize, self.clock, origin_allowed=lambda _: True, address=guard.address_of
+        )
         register(
             app,
             Sessions(self._identities, self.clock, is_secure=guard.is_secure),
@@ -320,13 +328,13 @@ class Service:
             return web.Response(body=document, content_type="application/json")
 
         async def serve_metrics(request: web.Request) -> web.Response:
-            if request.remote not in THIS_MACHINE:
+            if guard.address_of(request) not in THIS_MACHINE:
                 require(request.get(IDENTITY, NOBODY), ("integrator", "admin"))
             body = await asyncio.to_thread(generate_latest)
             return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
         async def serve_demo(request: web.Request) -> web.Response:
-            if self.demo is None or request.remote not in THIS_MACHINE:  # it holds passwords
+            if self.demo is None or guard.address_of(request) not in THIS_MACHINE:  # it holds passwords
                 raise NotFound("This is no demo.")
             return web.Response(body=msgspec.json.encode(self.demo), content_type="application/json")
 

@@ -149,6 +149,10 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     name_en: Name
     mean_service_s: MeanSeconds
     purpose: Purpose = "submit"
+    clusters: Annotated[
+        tuple[Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=100)], ...], Meta(max_length=50)
+    ] = ()
+    """Counters that stand together, as the floor has them; none: the line is cut into runs of about three."""
 
 
 class Serves(Struct, frozen=True, forbid_unknown_fields=True):
@@ -396,8 +400,11 @@ def clusters(centre: Centre, service: str) -> tuple[tuple[Counter, ...], ...]:
     Cut the counters of a line into the neighbourhoods a ticket may name, of about three counters each.
 
     The counters keep the order of ``counters_of``; there are ``max(1, floor(n/3 + 1/2))`` runs whose sizes differ
-    by one at most, the longer runs first. A line nobody serves has no cluster.
+    by one at most, the longer runs first. A line nobody serves has no cluster. Where the file groups the counters of a
+    service, those groups hold; a counter outside them helps, and no slip names it.
     """
+    if grouped := centre.service(service).clusters:
+        return tuple(tuple(centre.counter(id) for id in run) for run in grouped)
     counters = centre.counters_of(service)
     if not counters:
         return ()

@@ -247,6 +247,23 @@ def _references(raw: Raw) -> Iterator[Problem]:
             yield from _unknown("zone", zones, at, zone)
 
 
+def _clusters(raw: Raw) -> Iterator[Problem]:
+    """Groups of counters that stand together name counters that serve, each once."""
+    serving: dict[str, list[str]] = {}
+    for _, row in _rows(raw, "counters"):
+        for _, line in _rows(row, "serves"):
+            serving.setdefault(str(line.get("service")), []).append(str(row.get("id")))
+    for place, row in _rows(raw, "services"):
+        runs = row.get("clusters")
+        named: list[tuple[str, object]] = []
+        for n, run in enumerate(runs if isinstance(runs, list) else []):
+            named += _texts(run, f"{place}.clusters[{n}]")
+        yield from _repeated(named)
+        for at, counter in named:
+            if counter not in serving.get(str(row.get("id")), []):
+                yield Problem(at, f"counter {shown(counter)} does not serve {shown(row.get('id'))}")
+
+
 def _served(raw: Raw) -> Iterator[Problem]:
     """Every department and every service has a counter, every counter has work, every call a board."""
     levels: dict[str, list[int]] = {}
@@ -404,6 +421,7 @@ def _readable(raw: Raw) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     _repeats,
     _references,
+    _clusters,
     _served,
     _zones_used,
     _letters,

@@ -91,6 +91,22 @@ def import_centre(file: Path) -> None:
     _go(_with_store(work))
 
 
+@commands.command("renew-epoch")
+@click.argument("centres", nargs=-1)
+def renew_epoch(centres: tuple[str, ...]) -> None:
+    """
+    Begin a new event order for CENTRES (default: all): after a restore or a fail-over, so that screens take a fresh
+    snapshot.
+    """
+
+    async def work(_: Identities, dispatch: Dispatch) -> None:
+        for id in centres or await dispatch.store.centre_ids():
+            await dispatch.renew_epoch(await dispatch.centre(id))
+            click.echo(f"{id}: a new event order has begun.")
+
+    _go(_with_store(work))
+
+
 @commands.command()
 def functions() -> None:
     """Print the Function library and its version."""

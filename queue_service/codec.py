@@ -107,22 +107,24 @@ def centre_pieces(centre: Centre) -> dict[str, bytes]:
     for service in centre.services:
         department = centre.department_of(service.id)
         runs = clusters(centre, service.id)
-        entries = []
-        for n, run in enumerate(runs, 1):
-            for counter in run:
-                name = f"{service.id}.{n}" if department.mode == "cluster" else counter.id
-                if department.mode != "department":
-                    group[service.id, counter.id] = {"group": name, "cluster": [other.id for other in run]}
-                entries.append(
-                    {
-                        "id": counter.id,
-                        "level": counter.level(service.id),
-                        "lines": len(counter.serves),
-                        "position": position[counter.id],
-                        "cluster": n,
-                        "group": name,
-                    }
-                )
+        run_of = {counter.id: (n, run) for n, run in enumerate(runs, 1) for counter in run}
+        entries: list[dict[str, object]] = []
+        for counter in centre.counters_of(service.id):
+            entry: dict[str, object] = {
+                "id": counter.id,
+                "level": counter.level(service.id),
+                "lines": len(counter.serves),
+                "position": position[counter.id],
+            }
+            if department.mode != "cluster":
+                entry["group"] = counter.id
+                if department.mode == "counter":
+                    group[service.id, counter.id] = {"group": counter.id}
+            elif counter.id in run_of:
+                n, run = run_of[counter.id]
+                entry["group"] = f"{service.id}.{n}"
+                group[service.id, counter.id] = {"group": entry["group"], "cluster": [other.id for other in run]}
+            entries.append(entry)
         pieces[f"service:{service.id}"] = {
             "department": {"id": department.id, "letter": department.letter, "cap": department.daily_cap},
             "mode": department.mode,

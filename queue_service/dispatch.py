@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -134,6 +135,8 @@ class Dispatch:
             metrics.PRESSES.labels(name, refusal.code).inc()
             raise
         metrics.PRESSES.labels(name, "done").inc()
+        if ticket := reply.get("ticket"):
+            _count(centre_id, ticket, reply["now_ms"])
         metrics.PRESS_SECONDS.labels(name).observe(time.perf_counter() - started)
         return reply
 
@@ -215,3 +218,16 @@ def check_hours(centre: Centre, now_ms: int) -> None:
     if not centre.hours.is_issuing(local.weekday(), local.hour * 60 + local.minute):
         spans = ", ".join(f"{span.start}–{span.end}" for span in centre.hours.ticket_sessions)
         raise IssuingClosed(f"numbers are handed out from {spans}")
+
+
+def _count(centre: str, ticket: dict[str, Any], now_ms: int) -> None:
+    """Count what this very press did to the ticket: it was called, or it left."""
+    if ticket.get("called_at_ms") == now_ms and ticket["state"] == "called":
+        waited_ms = now_ms - ticket["virtual_ms"]
+        metrics.WAIT_SECONDS.labels(centre, ticket["department"]).observe(max(waited_ms, 0) / 1000)
+    if ticket.get("ended_at_ms") == now_ms:
+        metrics.TICKETS_ENDED.labels(centre, ticket["department"], ticket["state"]).inc()
+        if ticket["state"] == "served":
+            metrics.SERVICE_SECONDS.labels(centre, ticket["department"]).observe(
+                (now_ms - ticket["called_at_ms"]) / 1000
+            )

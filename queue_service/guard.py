@@ -285,7 +285,7 @@ class Guard:
         if op is None:
             return
         if identity is NOBODY or "address" in op.wants:
-            request[ADDRESS] = self._address(request)
+            request[ADDRESS] = self.address_of(request)
         if identity is NOBODY:
             wait_s = self._public.take(_network(request[ADDRESS]))
             if wait_s > 0:
@@ -333,7 +333,8 @@ class Guard:
         _log.error("request failed", operation=op.name if op is not None else "other", story=story)
         return Broken("This is a mistake of ours, and it is written down. Repeat with the same key.")
 
-    def _address(self, request: web.Request) -> str:
+    def address_of(self, request: web.Request) -> str:
+        """Where *request* comes from: the peer, or whoever a trusted proxy says it speaks for."""
         remote = request.remote or "local"
         if remote in self._trusted_proxies:
             for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):

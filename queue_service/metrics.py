@@ -49,7 +49,7 @@ TICKETS_ENDED: Final = Counter(
 )
 WAIT_SECONDS: Final = Histogram(
     "queue_wait_seconds",
-    "Time from the ticket to its first call.",
+    "Time a ticket had waited when it was called, from its virtual arrival.",
     ("centre", "department"),
     buckets=(60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200),
 )

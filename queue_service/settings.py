@@ -8,6 +8,7 @@ It knows no file, no socket and no centre's content: the centre is a file of its
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ EXPLAINED: Final = {
     "QUEUE_DATA_DIR": "folder of everything the service keeps; default ./var",
     "QUEUE_REDIS_URL": "redis://, rediss:// or unix:// address of the store; default: a server in the data folder",
     "QUEUE_REPLICAS": "replicas that must have a change before it is answered; default 0, for a store without any",
+    "QUEUE_TRUSTED_PROXIES": "addresses of proxies whose X-Forwarded-For is believed, with commas; default none",
     "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
@@ -56,6 +58,7 @@ class Settings:
     data_dir: Path = Path("var")
     redis_url: str | None = None
     replicas: int = 0
+    trusted_proxies: frozenset[str] = frozenset()
     database_url: str | None = None
     centres: tuple[Path, ...] = ()
     log: LogForm = "json"
@@ -90,6 +93,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if not (replicas.isascii() and replicas.isdigit() and int(replicas) <= 5):
         faults.append(f"QUEUE_REPLICAS is {replicas!r}; it must be a number from 0 to 5.")
         replicas = "0"
+    proxies = frozenset(part.strip() for part in given.get("QUEUE_TRUSTED_PROXIES", "").split(",") if part.strip())
+    for proxy in sorted(proxies):
+        try:
+            ipaddress.ip_address(proxy)
+        except ValueError:
+            faults.append(f"QUEUE_TRUSTED_PROXIES names {proxy!r}, which is no address.")
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(
@@ -98,6 +107,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         data_dir=Path(given.get("QUEUE_DATA_DIR", default.data_dir)),
         redis_url=redis_url,
         replicas=int(replicas),
+        trusted_proxies=proxies,
         database_url=database_url,
         centres=tuple(Path(part) for part in given.get("QUEUE_CENTRES", "").split(os.pathsep) if part),
         log=cast(LogForm, log),

@@ -8,7 +8,7 @@ a test reads like a transcript: ``await hall.issue()``, ``await hall.press(CallN
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
@@ -57,6 +57,7 @@ def a_centre(
     departments: Mapping[str, str] | None = None,
     letters: Mapping[str, str] | None = None,
     means: Mapping[str, int] | None = None,
+    clusters: Mapping[str, Sequence[Sequence[str]]] | None = None,
     cap: int = 999,
     **policy: Any,
 ) -> Centre:
@@ -70,6 +71,7 @@ def a_centre(
         departments: service -> department, where they differ.
         letters: department -> letter, where it is not the department's first.
         means: service -> mean service time in seconds, 300 unless told.
+        clusters: service -> the counters that stand together, where the line is not cut into runs.
         policy: fields of ``Policy``.
     """
     serves = {f"q{n:02}": "a" for n in range(1, counters + 1)} if isinstance(counters, int) else counters
@@ -98,6 +100,7 @@ def a_centre(
             Service(
                 id=service, department=home[service], name=service, name_en=service,
                 mean_service_s=(means or {}).get(service, 300),
+                clusters=tuple(tuple(run) for run in (clusters or {}).get(service, ())),
             )
             for service in ids
         ),

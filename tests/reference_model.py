@@ -247,6 +247,11 @@ class ReferenceModel:
         opened = [one for one in everybody if self.counter(one[0].id)["state"] == "open"]
         staying = [one for one in everybody if not self.counter(one[0].id)["has_left"]]
         takers = opened or staying or everybody
+        _, group, line = min(self.keys(lines, takers) or self.keys(lines, everybody), key=lambda key: key[0])
+        return group, line
+
+    def keys(self, lines: list[str], takers: list[tuple[Counter, str]]) -> list[tuple[Any, str, str]]:
+        """What could be announced, with the order of preference."""
         keys: list[tuple[Any, str, str]] = []
         for counter, line in takers:
             if self.mode(line) != "cluster":
@@ -259,8 +264,7 @@ class ReferenceModel:
                     least = min(self.residual(self.counter(counter.id)) for counter in here)
                     start = least + sum(map(self.share, here)) / len(here)
                     keys.append((min(self.preference(start, one, line) for one in here), f"{line}.{n}", line))
-        _, group, line = min(keys, key=lambda key: key[0])
-        return group, line
+        return keys
 
     def mode(self, service: str) -> str:
         """What slips of the service's department name."""

@@ -131,7 +131,7 @@ local function cluster_start(hall, cluster)
     local wait = residual(hall, candidate.live)
     least = math.min(least or wait, wait)
     for _, line in ipairs(piece(hall, 'counter:' .. candidate.entry.id).lines) do
-      if line.mode == 'cluster' then share = share + work_of(hall, line.group) / math.max(open_in(hall, line), 1) end
+      if line.mode == 'cluster' and line.group then share = share + work_of(hall, line.group) / math.max(open_in(hall, line), 1) end
     end
   end
   return least + share / #cluster.counters
@@ -152,14 +152,17 @@ local function cluster_preference(hall, cluster)
   return best
 end
 
--- Choose what the slip of a ticket in *lines* names.
--- Returns the group, the ids of the counters it names, the service it was chosen for, and all counters of the lines with their live records.
-local function choose_group(hall, lines)
-  local candidates, all = available(hall, lines)
+-- The counter or cluster among *candidates* that would begin soonest with one more; nil when all of them stand outside the clusters.
+local function soonest(hall, candidates)
   local clusters, by_group, best, best_key = {}, {}, nil, nil
   for _, candidate in ipairs(candidates) do
     local entry = candidate.entry
-    if candidate.service.mode == 'cluster' then
+    if candidate.service.mode ~= 'cluster' then
+      local key = preference(residual(hall, candidate.live) + work_of(hall, entry.id), candidate)
+      if not best or earlier(key, best_key) then
+        best, best_key = { group = entry.id, service = candidate.service, service_id = candidate.service_id }, key
+      end
+    elseif entry.group then
       local cluster = by_group[entry.group]
       if not cluster then
         cluster = { group = entry.group, service = candidate.service, service_id = candidate.service_id, counters = {} }
@@ -167,17 +170,20 @@ local function choose_group(hall, lines)
         clusters[#clusters + 1] = cluster
       end
       cluster.counters[#cluster.counters + 1] = candidate
-    else
-      local key = preference(residual(hall, candidate.live) + work_of(hall, entry.id), candidate)
-      if not best or earlier(key, best_key) then
-        best, best_key = { group = entry.id, service = candidate.service, service_id = candidate.service_id }, key
-      end
     end
   end
   for _, cluster in ipairs(clusters) do
     local key = cluster_preference(hall, cluster)
     if not best or earlier(key, best_key) then best, best_key = cluster, key end
   end
+  return best
+end
+
+-- Choose what the slip of a ticket in *lines* names.
+-- Returns the group, the ids of the counters it names, the service it was chosen for, and all counters of the lines with their live records.
+local function choose_group(hall, lines)
+  local candidates, all = available(hall, lines)
+  local best = soonest(hall, candidates) or soonest(hall, all)
   return best.group, names_of(best.service_id, best.service, best.group), best.service_id, all
 end
 

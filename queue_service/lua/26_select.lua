@@ -24,8 +24,8 @@ end
 
 -- The groups whose tickets are the counter's own: none in department mode; its cluster, and what was sent to it alone; itself.
 local function own_groups(counter, line)
-  if not line.group then return {} end
-  if line.group == counter.id then return { counter.id } end
+  if line.mode == 'department' then return {} end
+  if not line.group or line.group == counter.id then return { counter.id } end
   return { line.group, counter.id }
 end
 

@@ -25,7 +25,7 @@ local function close(hall)
       local dark = {}
       for _, line in ipairs(config.lines) do
         dark[#dark + 1] = line.service .. '/' .. counter.id
-        if line.mode == 'cluster' and not cluster_is_served(hall, line) then dark[#dark + 1] = line.service .. '/' .. line.group end
+        if line.mode == 'cluster' and line.group and not cluster_is_served(hall, line) then dark[#dark + 1] = line.service .. '/' .. line.group end
       end
       for _, ticket in ipairs(announced_below(hall, dark)) do announce_again(hall, ticket) end
     end

@@ -168,3 +168,15 @@ async def test_refusals(hall_of):
     await hall.press(SwitchIssuing(open=False, text="come tomorrow"))
     assert "ISSUING_CLOSED" == await hall.refuses(IssueTicket(service="a", cls="standard"))
     assert await hall.issue(over=True)
+
+
+async def test_a_slip_names_the_counters_that_stand_together_and_others_help(hall_of):
+    """The counter outside the group is named by no slip, not even alone in the hall, and still calls."""
+    hall = await hall_of(a_centre(counters=3, clusters={"a": [["q01", "q02"]]}))
+    await hall.open("q03")
+
+    change = await hall.change(IssueTicket(service="a", cls="standard"))
+
+    assert ["q01", "q02"] == change.reply["ticket"]["counters"]
+    called = await hall.press(CallNext(counter="q03"))
+    assert ("called", "q03") == tuple(called["ticket"][name] for name in ("state", "counter"))

@@ -145,8 +145,8 @@ def test_pieces_of_a_centre():
         "mode": "cluster",
         "mean_ms": 240_000,
         "counters": [
-            {"id": "q01", "level": 1, "lines": 1, "position": 1, "cluster": 1, "group": "a.1"},
-            {"id": "q02", "level": 1, "lines": 2, "position": 2, "cluster": 1, "group": "a.1"},
+            {"id": "q01", "level": 1, "lines": 1, "position": 1, "group": "a.1"},
+            {"id": "q02", "level": 1, "lines": 2, "position": 2, "group": "a.1"},
         ],
         "clusters": [["q01", "q02"]],
     } == pieces["service:a"]
