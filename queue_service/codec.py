@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgpack
 import msgspec
 
-from queue_service.centre import Centre, clusters
+from queue_service.centre import Centre, Counter, clusters
 from queue_service.commands import Command
 from queue_service.events import Event
 from queue_service.tickets import Ticket
@@ -103,47 +103,49 @@ def centre_pieces(centre: Centre) -> dict[str, bytes]:
         }
     }
     position = {counter.id: place for place, counter in enumerate(centre.counters, 1)}
-    group: dict[tuple[str, str], dict[str, object]] = {}
+    lines = {counter.id: _lines(centre, counter) for counter in centre.counters}
     for service in centre.services:
         department = centre.department_of(service.id)
-        runs = clusters(centre, service.id)
-        run_of = {counter.id: (n, run) for n, run in enumerate(runs, 1) for counter in run}
-        entries: list[dict[str, object]] = []
+        entries = []
         for counter in centre.counters_of(service.id):
+            own = next(line for line in lines[counter.id] if line["service"] == service.id)
             entry: dict[str, object] = {
                 "id": counter.id,
-                "level": counter.level(service.id),
+                "level": own["level"],
                 "lines": len(counter.serves),
                 "position": position[counter.id],
+                "clusters": [
+                    {"group": line["group"], "members": line["cluster"]}
+                    for line in lines[counter.id]
+                    if "cluster" in line
+                ],
             }
-            if department.mode != "cluster":
-                entry["group"] = counter.id
-                if department.mode == "counter":
-                    group[service.id, counter.id] = {"group": counter.id}
-            elif counter.id in run_of:
-                n, run = run_of[counter.id]
-                entry["group"] = f"{service.id}.{n}"
-                group[service.id, counter.id] = {"group": entry["group"], "cluster": [other.id for other in run]}
+            if "group" in own:
+                entry["group"] = own["group"]
             entries.append(entry)
         pieces[f"service:{service.id}"] = {
             "department": {"id": department.id, "letter": department.letter, "cap": department.daily_cap},
             "mode": department.mode,
             "mean_ms": service.mean_service_s * 1000,
             "counters": entries,
-            "clusters": [[counter.id for counter in run] for run in runs],
+            "clusters": [[counter.id for counter in run] for run in clusters(centre, service.id)],
         }
     for counter in centre.counters:
-        pieces[f"counter:{counter.id}"] = {
-            "number": counter.number,
-            "zone": counter.zone,
-            "lines": [
-                {
-                    "service": line.service,
-                    "level": line.level,
-                    "mode": centre.department_of(line.service).mode,
-                    **group.get((line.service, counter.id), {}),
-                }
-                for line in sorted(counter.serves, key=lambda line: line.level)
-            ],
-        }
+        pieces[f"counter:{counter.id}"] = {"number": counter.number, "zone": counter.zone, "lines": lines[counter.id]}
     return {name: pack(piece) for name, piece in pieces.items()}
+
+
+def _lines(centre: Centre, counter: Counter) -> list[dict[str, Any]]:
+    """The lines *counter* may call from, its own work first, with the group that its slips name."""
+    lines = []
+    for serves in sorted(counter.serves, key=lambda line: line.level):
+        mode = centre.department_of(serves.service).mode
+        line: dict[str, Any] = {"service": serves.service, "level": serves.level, "mode": mode}
+        if mode == "counter":
+            line["group"] = counter.id
+        elif mode == "cluster":
+            for n, run in enumerate(clusters(centre, serves.service), 1):
+                if counter in run:
+                    line |= {"group": f"{serves.service}.{n}", "cluster": [other.id for other in run]}
+        lines.append(line)
+    return lines

@@ -23,6 +23,8 @@ class CentreKeys:
     """HASH: the configuration in packed pieces: policy, ``service:<id>``, ``counter:<id>``."""
     counters: str
     """HASH: counter id -> live record (msgpack map)."""
+    steps: str
+    """HASH: counter id -> what taking back its last step needs (msgpack map)."""
     groups: str
     """
     HASH: announcement group (a counter, or ``service.n`` for a cluster) -> work announced to it and open counters.

@@ -18,11 +18,13 @@ end
 local function enter(keys, args)
   local envelope = unpack_map(args[2])
   local hall = {
-    day_key = keys[1], centre_key = keys[2], counters_key = keys[3], groups_key = keys[4], tickets_key = keys[5], waiting_key = keys[6],
-    announced_key = keys[7], sequences_key = keys[8], numbers_key = keys[9], events_key = keys[10], answers_key = keys[11],
-    answers_before_key = keys[12],
+    day_key = keys[1], centre_key = keys[2], counters_key = keys[3], steps_key = keys[4], groups_key = keys[5], tickets_key = keys[6],
+    waiting_key = keys[7], announced_key = keys[8], sequences_key = keys[9], numbers_key = keys[10], events_key = keys[11],
+    answers_key = keys[12], answers_before_key = keys[13],
     wish = unpack_map(args[1]), actor = envelope.actor, over = envelope.over, press_id = envelope.press_id,
-    fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, wait = envelope.wait, means = {},
+    fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, wait = envelope.wait,
+    -- What this press has read already: mean service times, live counters and work by group; and the steps it has to remember.
+    means = {}, live = {}, work = {}, steps = {},
   }
   local day = read_day(hall.day_key)
   if day then
@@ -59,8 +61,14 @@ local function answered(hall)
   return string.sub(stored, 17)
 end
 
+-- Keep what taking back a step of this press needs.
+local function write_steps(hall)
+  for id, step in pairs(hall.steps) do redis.call('HSET', hall.steps_key, id, pack(step)) end
+end
+
 -- Write what every press changes, store the answer, hand it out.
 local function leave(hall, reply)
+  write_steps(hall)
   reply.epoch, reply.seq, reply.now_ms, reply.day = hall.epoch, hall.seq, hall.now, hall.day
   local bytes = pack(reply)
   redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now, 'orders', hall.orders)

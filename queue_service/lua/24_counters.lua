@@ -1,9 +1,24 @@
 -- Counters: the live record of each, who sits there, and the authority to press.
 
+-- The live records of *ids*, each read once a press; one that was never opened is closed.
+local function read_counters(hall, ids)
+  local unread, listed = {}, {}
+  for _, id in ipairs(ids) do
+    if not hall.live[id] and not listed[id] then
+      unread[#unread + 1], listed[id] = id, true
+    end
+  end
+  if #unread > 0 then
+    local stored = redis.call('HMGET', hall.counters_key, unpack(unread))
+    for i, id in ipairs(unread) do
+      hall.live[id] = stored[i] and unpack_map(stored[i]) or { id = id, state = 'closed', since_ms = 0, idle_since = 0 }
+    end
+  end
+  return hall.live
+end
+
 local function read_counter(hall, id)
-  local bytes = redis.call('HGET', hall.counters_key, id)
-  if bytes then return unpack_map(bytes) end
-  return { id = id, state = 'closed', since_ms = 0, idle_since = 0 }
+  return read_counters(hall, { id })[id]
 end
 
 local function write_counter(hall, counter)
@@ -54,15 +69,15 @@ end
 local function show_counter(counter, config)
   return {
     id = counter.id, number = config.number, zone = config.zone, state = counter.state, officer = counter.officer, since_ms = counter.since_ms,
-    reason = counter.reason, ready = counter.ready or false, ticket = counter.ticket, undo = counter.last and { press = counter.last.press, until_ms = counter.last.until_ms },
+    reason = counter.reason, ready = counter.ready or false, ticket = counter.ticket, undo = counter.last,
   }
 end
 
 -- Remember the last step of a counter, so that it can be taken back; `before` is a copy of the ticket, `learned` what learn_mean returned.
 local function remember(hall, counter, press_name, before, after, learned)
-  counter.last = {
-    press = press_name, until_ms = hall.now + policy_of(hall).undo_ms, ticket = after.id, state = after.state, before = before,
-    held = counter.ticket, call = counter.call, learned = learned,
+  counter.last = { press = press_name, until_ms = hall.now + policy_of(hall).undo_ms }
+  hall.steps[counter.id] = {
+    ticket = after.id, state = after.state, before = before, held = counter.ticket, call = counter.call, learned = learned,
   }
 end
 

@@ -44,17 +44,34 @@ local function unlearn_mean(hall, service, learned)
   end
 end
 
+-- Read the work of *groups* that this press has not read yet, at once.
+local function read_work(hall, groups)
+  local unread, listed = {}, {}
+  for _, group in ipairs(groups) do
+    if not hall.work[group] and not listed[group] then
+      unread[#unread + 1], listed[group] = group, true
+    end
+  end
+  if #unread > 0 then
+    local stored = redis.call('HMGET', hall.groups_key, unpack(unread))
+    for i, group in ipairs(unread) do hall.work[group] = tonumber(stored[i] or 0) end
+  end
+end
+
 local function work_of(hall, group)
-  return tonumber(redis.call('HGET', hall.groups_key, group) or 0)
+  if not hall.work[group] then read_work(hall, { group }) end
+  return hall.work[group]
 end
 
 local function add_work(hall, group, ms)
   local work = work_of(hall, group) + ms
   if work < 1 then
     redis.call('HDEL', hall.groups_key, group)
+    work = 0
   else
     redis.call('HSET', hall.groups_key, group, string.format('%.17g', work))
   end
+  hall.work[group] = work
 end
 
 -- Time (ms) until counter *live* is free.
@@ -74,11 +91,9 @@ local function available(hall, lines)
       ids[#ids + 1] = entry.id
     end
   end
-  if #ids == 0 then return {}, {} end
-  local stored = redis.call('HMGET', hall.counters_key, unpack(ids))
-  local open, staying = {}, {}
+  local live, open, staying = read_counters(hall, ids), {}, {}
   for i, candidate in ipairs(all) do
-    candidate.live = stored[i] and unpack_map(stored[i]) or { id = candidate.entry.id, state = 'closed', idle_since = 0 }
+    candidate.live = live[ids[i]]
     if candidate.live.state == 'open' then open[#open + 1] = candidate end
     if not candidate.live.has_left then staying[#staying + 1] = candidate end
   end
@@ -110,18 +125,13 @@ local function names_of(service_id, service, group)
   return service.mode == 'department' and every or { group }
 end
 
--- How many counters of the cluster of *line* take new tickets; read once a press.
-local function open_in(hall, line)
-  hall.open_in = hall.open_in or {}
-  local open = hall.open_in[line.group]
-  if not open then
-    open = 0
-    for _, bytes in ipairs(redis.call('HMGET', hall.counters_key, unpack(line.cluster))) do
-      if bytes and unpack_map(bytes).state == 'open' then open = open + 1 end
-    end
-    hall.open_in[line.group] = open
+-- How many of *members* take new tickets, at least 1.
+local function open_among(hall, members)
+  local open, live = 0, read_counters(hall, members)
+  for _, id in ipairs(members) do
+    if live[id].state == 'open' then open = open + 1 end
   end
-  return open
+  return math.max(open, 1)
 end
 
 -- When a cluster could begin: the least residual of its counters, plus the mean over them of each one's share of its clusters' work.
@@ -130,9 +140,7 @@ local function cluster_start(hall, cluster)
   for _, candidate in ipairs(cluster.counters) do
     local wait = residual(hall, candidate.live)
     least = math.min(least or wait, wait)
-    for _, line in ipairs(piece(hall, 'counter:' .. candidate.entry.id).lines) do
-      if line.mode == 'cluster' and line.group then share = share + work_of(hall, line.group) / math.max(open_in(hall, line), 1) end
-    end
+    for _, own in ipairs(candidate.entry.clusters) do share = share + work_of(hall, own.group) / open_among(hall, own.members) end
   end
   return least + share / #cluster.counters
 end
@@ -154,6 +162,16 @@ end
 
 -- The counter or cluster among *candidates* that would begin soonest with one more; nil when all of them stand outside the clusters.
 local function soonest(hall, candidates)
+  local groups, members = {}, {}
+  for _, candidate in ipairs(candidates) do
+    if candidate.service.mode ~= 'cluster' then groups[#groups + 1] = candidate.entry.id end
+    for _, own in ipairs(candidate.entry.clusters) do
+      groups[#groups + 1] = own.group
+      for _, id in ipairs(own.members) do members[#members + 1] = id end
+    end
+  end
+  read_work(hall, groups)
+  read_counters(hall, members)
   local clusters, by_group, best, best_key = {}, {}, nil, nil
   for _, candidate in ipairs(candidates) do
     local entry = candidate.entry

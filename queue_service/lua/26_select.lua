@@ -29,11 +29,27 @@ local function own_groups(counter, line)
   return { line.group, counter.id }
 end
 
+-- The lines of counter *config* in which somebody waits, with their mean service times, read at once.
+local function lively_lines(hall, config)
+  local fields, lines = {}, {}
+  for i, line in ipairs(config.lines) do fields[i] = 'waiting:' .. line.service end
+  local waiting = #fields > 0 and redis.call('HMGET', hall.day_key, unpack(fields)) or {}
+  for i, line in ipairs(config.lines) do
+    if tonumber(waiting[i] or 0) > 0 then lines[#lines + 1] = line end
+  end
+  return lines
+end
+
 -- What counter *config* would call now: the head chosen, and why; nil when nobody waits whom it serves.
 local function pick(hall, counter, config)
   local policy = policy_of(hall)
   local oldest, own, own_window, considered = nil, nil, 0, 0
-  for _, line in ipairs(config.lines) do
+  local lines, groups = lively_lines(hall, config), {}
+  for i, line in ipairs(lines) do
+    groups[i] = own_groups(counter, line)
+    read_work(hall, groups[i])
+  end
+  for i, line in ipairs(lines) do
     local mean_ms
     for _, class in ipairs(policy.classes) do
       local member = head_of(hall.waiting_key, line.service .. '/' .. class)
@@ -42,8 +58,9 @@ local function pick(hall, counter, config)
         mean_ms = mean_ms or mean_of(hall, line.service).ms
         local head = counted_head(hall, member, line, mean_ms)
         if better(head, oldest) then oldest = head end
-        for _, group in ipairs(own_groups(counter, line)) do
-          local announced = head_of(hall.announced_key, line.service .. '/' .. group .. '/' .. class)
+        for _, group in ipairs(groups[i]) do
+          -- A group without work has no slips out.
+          local announced = work_of(hall, group) > 0 and head_of(hall.announced_key, line.service .. '/' .. group .. '/' .. class)
           if announced then
             local mine = counted_head(hall, announced, line, mean_ms)
             if better(mine, own) then own, own_window = mine, policy.window_ms[line.mode] end

@@ -158,7 +158,7 @@ local function go_on(hall, ticket, counter, to_counter)
   local from_department, from_service = ticket.department, ticket.service
   ticket.virtual_ms = math.max(ticket.issued_at_ms, hall.now - policy_of(hall).transfer_age_cap_ms)
   mark_call(counter, ticket, 'waiting')
-  counter.last.state = 'waiting'
+  hall.steps[counter.id].state = 'waiting'
   write_counter(hall, counter)
   local candidates = stand_in_line(hall, ticket, to_counter)
   ticket.department = department_of(hall, ticket.service, ticket)

@@ -16,7 +16,7 @@ local function mark_no_show(hall)
 
   dismiss(hall, ticket, counter, 'no_show', 'no-show')
   ticket.missed, ticket.half_done = missed, ticket.service
-  if returns then counter.last = nil end
+  if returns then counter.last, hall.steps[counter.id] = nil, nil end
   write_counter(hall, counter)
   record(hall, 'TicketNoShow', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id })
   if returns then

@@ -5,9 +5,10 @@
 local function undo(hall)
   local counter, config, no = own_counter(hall)
   if no then return no end
-  local last = counter.last
-  if not last then return refuse('NOTHING_TO_UNDO', 'counter ' .. config.number .. ' has no step to take back') end
-  if hall.now > last.until_ms then return refuse('UNDO_EXPIRED', 'the last step of counter ' .. config.number .. ' is too long ago') end
+  local bytes = counter.last and redis.call('HGET', hall.steps_key, counter.id)
+  if not bytes then return refuse('NOTHING_TO_UNDO', 'counter ' .. config.number .. ' has no step to take back') end
+  local last = unpack_map(bytes)
+  if hall.now > counter.last.until_ms then return refuse('UNDO_EXPIRED', 'the last step of counter ' .. config.number .. ' is too long ago') end
   local ticket = read_ticket(hall, last.ticket)
   local in_hand = last.state == 'called'
   -- Whoever called it since left another `call` on it; the number of a ticket that was carried over night may be somebody else's by now.

@@ -16,7 +16,10 @@ end
 
 local function live_counters(hall)
   local counters, stored = {}, redis.call('HVALS', hall.counters_key)
-  for i, bytes in ipairs(stored) do counters[i] = unpack_map(bytes) end
+  for i, bytes in ipairs(stored) do
+    counters[i] = unpack_map(bytes)
+    hall.live[counters[i].id] = counters[i]
+  end
   table.sort(counters, function(a, b) return a.id < b.id end)
   return counters
 end
@@ -50,6 +53,7 @@ end
 
 local function carry_over(hall, waited_for, counters)
   local ready = {}
+  redis.call('UNLINK', hall.steps_key)
   for _, counter in ipairs(counters) do
     if piece(hall, 'counter:' .. counter.id) then
       counter.last = nil
@@ -57,6 +61,7 @@ local function carry_over(hall, waited_for, counters)
       if counter.ready then ready[#ready + 1] = counter end
     else
       redis.call('HDEL', hall.counters_key, counter.id)
+      hall.live[counter.id] = nil
       if counter.state ~= 'closed' then record(hall, 'CounterClosed', { counter = counter.id, draining = false }) end
     end
   end
@@ -84,6 +89,7 @@ local function configure(keys, args)
     for name, bytes in pairs(wish.pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
     record(hall, 'CentreChanged', { version = wish.new_version })
     carry_over(hall, waited_for, counters)
+    write_steps(hall)
     redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now, 'version', wish.new_version)
   end
   return pack({ epoch = hall.epoch, seq = hall.seq, day = hall.day, now_ms = hall.now, version = wish.new_version })

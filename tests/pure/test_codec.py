@@ -139,14 +139,15 @@ def test_pieces_of_a_centre():
         ).items()
     }
 
+    own = {"group": "a.1", "members": ["q01", "q02"]}
     assert {"policy", "service:a", "service:b", "counter:q01", "counter:q02", "counter:q03"} == set(pieces)
     assert {
         "department": {"id": "a", "letter": "A", "cap": 999},
         "mode": "cluster",
         "mean_ms": 240_000,
         "counters": [
-            {"id": "q01", "level": 1, "lines": 1, "position": 1, "group": "a.1"},
-            {"id": "q02", "level": 1, "lines": 2, "position": 2, "group": "a.1"},
+            {"id": "q01", "level": 1, "lines": 1, "position": 1, "clusters": [own], "group": "a.1"},
+            {"id": "q02", "level": 1, "lines": 2, "position": 2, "clusters": [own], "group": "a.1"},
         ],
         "clusters": [["q01", "q02"]],
     } == pieces["service:a"]
@@ -169,4 +170,4 @@ def test_keys_share_the_tag_of_their_centre():
 
     assert all(key.startswith("qs:{xa-a}:") for key in (*keys.as_list(), keys.bell))
     assert "qs:{xa-a}:bell" == keys.bell
-    assert len(CentreKeys.__slots__) == len(set(keys.as_list())) == 12
+    assert len(CentreKeys.__slots__) == len(set(keys.as_list())) == 13
