@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -71,14 +72,6 @@ class Discipline:
     kappa: float
     means_ms: Mapping[str, float]
 
-    def counted(self, cls: str, virtual_ms: float, service: str, level: int, now_ms: float) -> float:
-        """The counted wait (ms) of a ticket for a counter that serves *service* at *level*."""
-        return (
-            self.ratio[cls] * (now_ms - virtual_ms)
-            - self.handicap_ms * (level - 1)
-            - self.kappa * self.means_ms[service]
-        )
-
 
 def forecast(
     discipline: Discipline, waiting: Iterable[Waiting], counters: Iterable[Serving], ticket: str
@@ -90,33 +83,41 @@ def forecast(
     for a mean service. O(tickets * lines of a counter).
     """
     heads: dict[tuple[str, str], deque[Waiting]] = {}
-    for entry in sorted(waiting, key=lambda entry: (entry.virtual_ms, entry.order)):
+    for entry in sorted(waiting, key=attrgetter("virtual_ms", "order")):
         for service in entry.lines:
             heads.setdefault((service, entry.cls), deque()).append(entry)
-    taken: set[str] = set()
-    free = [(counter.free_at_ms, counter.position, counter.lines) for counter in counters]
+    # Of each line a counter may call from, what the counted wait needs, worked out once: a press waits for this loop.
+    free = []
+    for counter in counters:
+        calls_from = []
+        for service, level in counter.lines:
+            handicap_ms = discipline.handicap_ms * (level - 1)
+            kappa_ms = discipline.kappa * discipline.means_ms[service]
+            for cls, ratio in discipline.ratio.items():
+                if (line := heads.get((service, cls))) is not None:
+                    calls_from.append((line, ratio, handicap_ms, kappa_ms, service))
+        free.append((counter.free_at_ms, counter.position, calls_from))
     heapq.heapify(free)
+    taken: set[str] = set()
     while free:
-        now_ms, position, lines = free[0]
-        best: tuple[float, str, Waiting, str] | None = None
-        for service, level in lines:
-            for cls in discipline.ratio:
-                line = heads.get((service, cls))
-                while line and line[0].id in taken:
-                    line.popleft()
-                if line:
-                    first = line[0]
-                    counted = discipline.counted(cls, first.virtual_ms, service, level, now_ms)
-                    if best is None or counted > best[0] or (counted == best[0] and first.order < best[1]):
-                        best = (counted, first.order, first, service)
-        if best is None:
+        now_ms, position, calls_from = free[0]
+        best, called, called_for = -math.inf, None, ""
+        for line, ratio, handicap_ms, kappa_ms, service in calls_from:
+            while line and line[0].id in taken:
+                line.popleft()
+            if line:
+                first = line[0]
+                counted = ratio * (now_ms - first.virtual_ms) - handicap_ms - kappa_ms
+                if counted > best or (counted == best and called is not None and first.order < called.order):
+                    best, called, called_for = counted, first, service
+        if called is None:
             heapq.heappop(free)
             continue
-        _, _, called, service = best
         if called.id == ticket:
             return now_ms
         taken.add(called.id)
-        heapq.heapreplace(free, (now_ms + NO_SHOW_DISCOUNT * discipline.means_ms[service], position, lines))
+        free_ms = now_ms + NO_SHOW_DISCOUNT * discipline.means_ms[called_for]
+        heapq.heapreplace(free, (free_ms, position, calls_from))
     return None
 
 

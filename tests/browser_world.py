@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from queue_service.centre import Centre
+from queue_service.centre import Centre, Serves, Service
 
 SERVICES = ("tpht", "kt", "cax")
 LONG_WORDS = "và những việc rất dài thuộc thẩm quyền giải quyết của Ủy ban nhân dân xã Nghĩa Lộ Thượng Ữ Ằ Ỗ Ế Ộ"
@@ -30,10 +31,49 @@ CONSOLE_PX = {"width": 1366, "height": 768}
 BOARD_PX = {"width": 1920, "height": 1080}
 KIOSK_PX = {"width": 1080, "height": 1920}
 PHONE_PX = {"width": 390, "height": 844}
+SERIOUS = {"serious", "critical"}
+CUT_OFF = """() => {
+  const wrong = [];
+  for (const one of document.querySelectorAll("body *")) {
+    if (one.closest("svg, .hidden-words, .measure, .slip, [aria-hidden], [data-may-drop]")) continue;
+    const style = getComputedStyle(one);
+    const box = one.getBoundingClientRect();
+    if (style.visibility === "hidden" || style.display === "inline" || !box.width || !box.height) continue;
+    const says = `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 60)}`;
+    const scrolls = (overflow) => ["auto", "scroll"].includes(overflow);
+    const isAbridged = style.webkitLineClamp !== "none";
+    const isWide = one.clientWidth && one.scrollWidth > one.clientWidth + 1;
+    if (isWide && !scrolls(style.overflowX)) wrong.push(`wide: ${says}`);
+    const hides = ["hidden", "clip"].includes(style.overflowY) && !isAbridged;
+    if (one.clientHeight && one.scrollHeight > one.clientHeight + 2 && hides) wrong.push(`high: ${says}`);
+    const isScrolled = one.closest("[role=region]");
+    if (!isScrolled && (box.right > innerWidth + 1 || box.left < -1)) wrong.push(`outside: ${says}`);
+    if (!isScrolled && document.scrollingElement.scrollHeight <= innerHeight + 1 && box.bottom > innerHeight + 1)
+      wrong.push(`below: ${says}`);
+  }
+  return wrong;
+}"""
 
 
 class Refused(Exception):
     """The service said no to somebody who is not in the browser."""
+
+
+def violations(page: Page) -> list[str]:
+    """What shuts somebody out of the page, by the rules of axe, seriously."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found if one["impact"] in SERIOUS]
+
+
+def cut_off(page: Page) -> list[str]:
+    """
+    Every element whose content is wider or higher than its place, or that leaves the screen.
+
+    A long name may end in an ellipsis (a clamped line says that there is more); what is marked ``data-may-drop``
+    leaves out a second line where it has no room.
+    """
+    wrong: list[str] = page.evaluate(CUT_OFF)
+    return wrong
 
 
 class House:
@@ -122,11 +162,12 @@ class Hall:
         page.goto(self.house.base + address)
         return page
 
-    def kiosk(self) -> Page:
-        return self.page(f"/kiosk/{self.centre}/k1#token={self._device('kiosks', 'k1')}", KIOSK_PX)
+    def kiosk(self, size: dict[str, int] = KIOSK_PX) -> Page:
+        return self.page(f"/kiosk/{self.centre}/k1#token={self._device('kiosks', 'k1')}", size)
 
-    def board(self, board: str) -> Page:
-        page = self.page(f"/board/{self.centre}/{board}?mute#token={self._device('boards', board)}", BOARD_PX)
+    def board(self, board: str, size: dict[str, int] = BOARD_PX, theme: str = "day") -> Page:
+        token = self._device("boards", board)
+        page = self.page(f"/board/{self.centre}/{board}?mute&theme={theme}#token={token}", size)
         expect(page.get_by_text("kết nối lúc")).to_be_visible()
         return page
 
@@ -174,11 +215,18 @@ class Hall:
 
     def calls(self) -> list[str]:
         """Every call of the day, in order: ``A001 → q01``."""
-        if "" not in self._tokens:
-            manager = next(who for who in self._sign_ins["staff"] if "admin" in who["roles"])
-            self._tokens[""] = self.house.call("POST", "/session", {**_credentials(manager), "bearer": True})["token"]
-        events = self.house.call("GET", f"/centres/{self.centre}/events?limit=1000", token=self._tokens[""])["events"]
+        events = self.house.call("GET", f"/centres/{self.centre}/events?limit=1000", token=self._manager())["events"]
         return [f"{event['number']} → {event['counter']}" for event in events if event["type"] == "TicketCalled"]
+
+    def issuing(self, *, is_open: bool, text: str = "") -> None:
+        """The supervisor hands out numbers, or not."""
+        self.house.call("POST", f"/centres/{self.centre}/issuing", {"open": is_open, "text": text}, self._manager())
+
+    def _manager(self) -> str:
+        if "" not in self._tokens:
+            person = next(who for who in self._sign_ins["staff"] if "admin" in who["roles"])
+            self._tokens[""] = self.house.call("POST", "/session", {**_credentials(person), "bearer": True})["token"]
+        return self._tokens[""]
 
     def _device(self, kind: str, id: str) -> str:
         token: str = next(device["token"] for device in self._sign_ins[kind] if device["id"] == id)
@@ -187,6 +235,14 @@ class Hall:
 
 def _credentials(person: dict[str, str]) -> dict[str, str]:
     return {"name": person["name"], "password": person["password"]}
+
+
+def ungrouped(services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """The services without the groups of counters that the file names: most of those counters are left out here."""
+    plain = msgspec.to_builtins(services)
+    for service in plain:
+        service.pop("clusters", None)
+    return msgspec.convert(plain, tuple[Service, ...])
 
 
 def small(commune: Centre, id: str) -> Centre:
@@ -201,8 +257,15 @@ def small(commune: Centre, id: str) -> Centre:
         id=id,
         counters=counters,
         departments=tuple(department for department in commune.departments if department.id in SERVICES),
-        services=tuple(service for service in commune.services if service.id in SERVICES),
+        services=ungrouped(tuple(service for service in commune.services if service.id in SERVICES)),
     )
+
+
+def broad(province: Centre, id: str) -> Centre:
+    """The example province with its twenty departments and two counters: a long waiting strip, and quick to set up."""
+    lines = tuple(Serves(service=service.id, level=1) for service in province.services)
+    counters = tuple(msgspec.structs.replace(counter, serves=lines) for counter in province.counters[:2])
+    return msgspec.structs.replace(province, id=id, counters=counters, services=ungrouped(province.services))
 
 
 def with_long_names(centre: Centre) -> Centre:

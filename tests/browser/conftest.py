@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from browser_world import Hall, House, small, with_long_names
+from browser_world import Hall, House, broad, small, with_long_names
 from queue_service.app import EXAMPLES
 from queue_service.centre import load_centre, to_json
 from queue_service.pages import static_folder
 
-HALLS = 22
+HALLS = 42
 """More than there are tests: each takes a hall that nobody has used."""
 LONG = "long"
+BROAD = "broad"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 expect.set_options(timeout=8_000)
@@ -38,6 +39,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     commune = load_centre(EXAMPLES / "demo-xa.toml")
     centres = [small(commune, f"xa-{number}") for number in range(HALLS)]
     centres.append(with_long_names(small(commune, LONG)))
+    centres.append(broad(load_centre(EXAMPLES / "demo-tinh.toml"), BROAD))
+    shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{LONG}-procedures.json")
+    shutil.copy(EXAMPLES / "demo-tinh-procedures.json", folder / f"{BROAD}-procedures.json")
     files = []
     for centre in centres:
         files.append(folder / f"{centre.id}.json")
@@ -72,6 +76,12 @@ def hall(house: House, browser: Browser) -> Iterator[Hall]:
 def long_hall(house: House, browser: Browser) -> Iterator[Hall]:
     """A hall in which every name is as long as it may be."""
     yield from _opened(house, browser, LONG)
+
+
+@pytest.fixture
+def broad_hall(house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall with the example province's departments and catalogue; tests share it."""
+    yield from _opened(house, browser, BROAD)
 
 
 def _opened(house: House, browser: Browser, centre: str) -> Iterator[Hall]:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from browser_world import Hall
-
-SERIOUS = {"serious", "critical"}
-
-
-def violations(page: Page) -> list[str]:
-    """What is wrong on the page, seriously."""
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found if one["impact"] in SERIOUS]
+from browser_world import Hall, violations
 
 
 def overflow(page: Page) -> list[str]:
@@ -25,7 +16,7 @@ def overflow(page: Page) -> list[str]:
             const box = one.getBoundingClientRect();
             const says = box.width > 0 && one.children.length === 0 && one.textContent.trim();
             const leaves = box.right > innerWidth + 1 || box.left < -1;
-            return says && leaves && !one.closest(".hidden-words, [aria-hidden]");
+            return says && leaves && !one.closest(".hidden-words, [aria-hidden], [data-may-drop]");
           });
           return [...wide, ...outside.map((one) => one.outerHTML.slice(0, 120))];
         }"""
