@@ -151,7 +151,7 @@ def test_pieces_of_a_centre():
         ],
         "clusters": [["q01", "q02"]],
     } == pieces["service:a"]
-    assert ["q03", "q02"] == [entry["group"] for entry in pieces["service:b"]["counters"]]
+    assert ["q03", "q02"] == [entry["id"] for entry in pieces["service:b"]["counters"]]
     assert {
         "number": 2,
         "zone": "z",
