@@ -408,8 +408,8 @@ async def play_plan(centre: Centre, plan: Mapping[str, Any]) -> bytes:
 
 
 def _observe(operation: str, status: int, seconds: float) -> None:
-    metrics.REQUEST_SECONDS.labels(operation).observe(seconds)
-    metrics.REQUESTS.labels(operation, f"{status // 100}xx").inc()
+    metrics.request_seconds(operation).observe(seconds)
+    metrics.requests(operation, f"{status // 100}xx").inc()
 
 
 async def _watch_loop() -> None:

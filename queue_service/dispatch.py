@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -128,16 +129,16 @@ class Dispatch:
             QueueError: the refusal.
         """
         started = time.perf_counter()
-        name = command.press_name()
+        name = _press_name(type(command))
         try:
             reply = await self._carry_out(centre_id, command, actor, press_id, over)
         except QueueError as refusal:
-            metrics.PRESSES.labels(name, refusal.code).inc()
+            metrics.presses(name, refusal.code).inc()
             raise
-        metrics.PRESSES.labels(name, "done").inc()
+        metrics.presses(name, "done").inc()
         if ticket := reply.get("ticket"):
             _count(centre_id, ticket, reply["now_ms"])
-        metrics.PRESS_SECONDS.labels(name).observe(time.perf_counter() - started)
+        metrics.press_seconds(name).observe(time.perf_counter() - started)
         return reply
 
     async def _carry_out(self, centre_id: str, command: Command, actor: str, press_id: str, over: bool) -> Reply:
@@ -203,6 +204,11 @@ class Dispatch:
 
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:
         return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)
+
+
+@cache
+def _press_name(kind: type[Command]) -> str:
+    return kind.press_name()
 
 
 def check_hours(centre: Centre, now_ms: int) -> None:

@@ -8,6 +8,7 @@ Labels are ids of the configuration and words of the code, never of a visitor, s
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -69,3 +70,9 @@ REQUEST_SECONDS: Final = Histogram(
 EVENT_LOOP_LAG_SECONDS: Final = Histogram(
     "queue_event_loop_lag_seconds", "How late a timer of the event loop rings.", buckets=QUICK
 )
+
+# Children by their labels, remembered: to look one up costs more than to count.
+presses = cache(PRESSES.labels)
+press_seconds = cache(PRESS_SECONDS.labels)
+requests = cache(REQUESTS.labels)
+request_seconds = cache(REQUEST_SECONDS.labels)

@@ -7,6 +7,7 @@ Every reply is a pure function of what the store answered, so a repeated press g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -206,6 +207,9 @@ def wait_view(wait: Mapping[str, int] | None) -> WaitView | None:
     return WaitView(lo_s=wait["low_ms"] // 1000, mid_s=wait["mid_ms"] // 1000, hi_s=-(-wait["high_ms"] // 1000))
 
 
+_label = lru_cache(maxsize=4096)(counter_label)  # the slips of a centre name the same few clusters all day
+
+
 def ticket_view(
     centre: Centre, ticket: Ticket, *, ahead: int | None = None, wait: Mapping[str, int] | None = None
 ) -> TicketView:
@@ -231,7 +235,7 @@ def ticket_view(
         language=ticket.language,
         procedure=ticket.procedure,
         printed=ticket.printed,
-        announced=Announced(counters=ticket.counters, label=counter_label(numbers), zone=zone),
+        announced=Announced(counters=ticket.counters, label=_label(tuple(numbers)), zone=zone),
         ahead=ticket.ahead if ahead is None else ahead,
         wait=wait_view(wait or ticket.wait) if ticket.state == State.WAITING else None,
         needs=ticket.needs,
