@@ -62,7 +62,7 @@ answer = {"value": "x" * (int(sys.argv[2]) - 12)}
 @app.post("/constant")
 async def constant():
     return answer
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False)
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False, timeout_keep_alive=600)
 """
 
 
@@ -70,18 +70,18 @@ async def bench(
     program: Path, *, quick: bool, within_s: float, fastapi_python: str | None = None
 ) -> tuple[list[Figure], list[str]]:
     """
-    G6.
+    G6; as many are called as come, so that a constant number waits.
 
     Args:
         fastapi_python: an interpreter that has fastapi and uvicorn; without one that anchor is left out.
     """
-    issues, calls = (128, 1) if quick else (1280, 8)
+    issues, calls = (64, 1) if quick else (512, 8)
     notes: list[str] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="queue-bench-")))
         store = stack.enter_context(private_store(program, "everysec"))
         service = stack.enter_context(_service(folder, store.url))
-        presses = _Presses(service.port, await _token(store.url))
+        presses = _Presses(service, await _token(store.url))
         answer = await presses.prepare()
         bare = stack.enter_context(_anchor(sys.executable, AIOHTTP, len(answer), folder))
         at_counters = {press: partial(presses.at_counters, press) for press in ("call-next", "complete")}
@@ -113,12 +113,13 @@ async def bench(
 class _Server(msgspec.Struct, frozen=True):
     port: int
     pid: int
+    callers: _Callers
 
 
 @contextmanager
 def _process(words: Sequence[str | Path], port: int, folder: Path, **environment: str) -> Iterator[_Server]:
     """A server of ours, ready; gone afterwards."""
-    said = folder / f"{port}.log"
+    said, callers = folder / f"{port}.log", _Callers(port)
     with said.open("wb") as log:
         process = subprocess.Popen(
             words,
@@ -134,8 +135,9 @@ def _process(words: Sequence[str | Path], port: int, folder: Path, **environment
             if process.poll() is not None or time.monotonic() > end:
                 raise Refused(f"a server of the benchmark did not start:\n{said.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
-        yield _Server(port, process.pid)
+        yield _Server(port, process.pid, callers)
     finally:
+        callers.close()
         process.terminate()
         try:
             process.wait(10)
@@ -190,10 +192,10 @@ async def _token(url: str) -> str:
 class _Presses:
     """Requests as they travel, each with a key of its own."""
 
-    def __init__(self, port: int, token: str) -> None:
-        self._port = port
+    def __init__(self, service: _Server, token: str) -> None:
+        self._ask = service.callers.ask
         self._head = (
-            f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nAccept: */*\r\n"
+            f"Host: 127.0.0.1:{service.port}\r\nAuthorization: Bearer {token}\r\nAccept: */*\r\n"
             "Content-Type: application/json\r\nIdempotency-Key: bench-"
         )
         self._keys = itertools.count()
@@ -205,9 +207,8 @@ class _Presses:
 
     async def prepare(self) -> bytes:
         """Open the counters and take a number; what is answered."""
-        for seat in self._seats:
-            await _ask(self._port, [self._request(f"{seat}/open", "{}")])
-        return (await _ask(self._port, list(self.issues(20 * len(self._seats)))))[-1]
+        await self._ask([self._request(f"{seat}/open", "{}") for seat in self._seats])
+        return (await self._ask(list(self.issues(20 * len(self._seats)))))[-1]
 
     def _request(self, path: str, body: str) -> bytes:
         key = f"{next(self._keys):010}"
@@ -249,7 +250,7 @@ def _measured(
         for name, make in [*kinds.items()] * times:
             requests = list(make())
             before, store_before = cpu_us(server.pid), cpu_us(store_pid or server.pid)
-            await _ask(server.port, requests)
+            await server.callers.ask(requests)
             spent[name] += cpu_us(server.pid) - before
             spent[f"{name} store"] += cpu_us(store_pid or server.pid) - store_before
             asked[name] += len(requests)
@@ -258,42 +259,52 @@ def _measured(
     return measure
 
 
-async def _ask(port: int, requests: Sequence[bytes]) -> list[bytes]:
-    """All *requests* by CONNECTIONS connections, each of which asks again when it was answered; the bodies."""
-    loop, waiting, bodies = asyncio.get_running_loop(), deque(requests), list[bytes]()
-    callers = []
-    for _ in range(min(CONNECTIONS, len(requests))):
-        _, caller = await loop.create_connection(lambda: _Caller(waiting, bodies), "127.0.0.1", port)
-        callers.append(caller)
-    for caller in callers:
-        caller.next()
-    try:
-        await asyncio.gather(*(caller.done for caller in callers))
-    finally:
-        for caller in callers:
+class _Callers:
+    """Connections to one server, kept alive from round to round."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._kept: list[_Caller] = []
+
+    async def ask(self, requests: Sequence[bytes]) -> list[bytes]:
+        """All *requests*, each connection asking again when it was answered; the bodies."""
+        loop, waiting, bodies = asyncio.get_running_loop(), deque(requests), list[bytes]()
+        self._kept = [caller for caller in self._kept if not caller.transport.is_closing()]  # nobody keeps them for ever
+        while len(self._kept) < CONNECTIONS:
+            self._kept.append((await loop.create_connection(_Caller, "127.0.0.1", self._port))[1])
+        await asyncio.gather(*[caller.begin(waiting, bodies) for caller in self._kept])
+        return bodies
+
+    def close(self) -> None:
+        """End the connections."""
+        for caller in self._kept:
             caller.transport.close()
-    return bodies
 
 
 class _Caller(asyncio.Protocol):
     """One connection that is kept alive."""
 
     transport: asyncio.Transport
-
-    def __init__(self, waiting: deque[bytes], bodies: list[bytes]) -> None:
-        self._waiting, self._bodies = waiting, bodies
-        self._data = b""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    _waiting: deque[bytes]
+    _bodies: list[bytes]
+    _done: asyncio.Future[None]
+    _data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
-    def next(self) -> None:
-        """Ask the next question, or be done."""
+    def begin(self, waiting: deque[bytes], bodies: list[bytes]) -> asyncio.Future[None]:
+        """Ask until nothing is *waiting*."""
+        self._waiting, self._bodies = waiting, bodies
+        self._done = asyncio.get_running_loop().create_future()
+        self._next()
+        return self._done
+
+    def _next(self) -> None:
         if self._waiting:
             self.transport.write(self._waiting.popleft())
-        elif not self.done.done():
-            self.done.set_result(None)
+        elif not self._done.done():
+            self._done.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -304,12 +315,12 @@ class _Caller(asyncio.Protocol):
         if len(body) < length:
             return
         if head[9:10] != b"2":
-            self.done.set_exception(Refused(f"a request of the benchmark was refused: {body.decode()}"))
+            self._done.set_exception(Refused(f"a request of the benchmark was refused: {body.decode()}"))
             return
         self._bodies.append(body)
         self._data = b""
-        self.next()
+        self._next()
 
     def connection_lost(self, why: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(why or EOFError("the server closed a connection"))
+        if hasattr(self, "_done") and not self._done.done():
+            self._done.set_exception(why or EOFError("the server closed a connection"))
