@@ -60,7 +60,8 @@ class Refused(Exception):
 
 
 def violations(page: Page) -> list[str]:
-    """What shuts somebody out of the page, by the rules of axe, seriously."""
+    """What shuts somebody out of the page at rest, by the rules of axe, seriously."""
+    page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")
     found = Axe().run(page).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found if one["impact"] in SERIOUS]
 
