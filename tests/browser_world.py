@@ -59,9 +59,16 @@ class Refused(Exception):
     """The service said no to somebody who is not in the browser."""
 
 
+AT_REST = """() => Promise.all(
+  document.getAnimations()
+    .filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime))
+    .map((one) => one.finished.catch(() => null))
+).then(() => null)"""
+
+
 def violations(page: Page) -> list[str]:
     """What shuts somebody out of the page at rest, by the rules of axe, seriously."""
-    page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")
+    page.evaluate(AT_REST)
     found = Axe().run(page).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found if one["impact"] in SERIOUS]
 
