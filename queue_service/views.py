@@ -24,6 +24,7 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     """Their numbers as people read them: ``5``, ``5–7``."""
     zone: str | None
+    """Where they stand, when all stand in one zone."""
 
 
 class WaitView(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,14 +215,15 @@ def ticket_view(
     centre: Centre, ticket: Ticket, *, ahead: int | None = None, wait: Mapping[str, int] | None = None
 ) -> TicketView:
     """*ticket* as the API shows it; *ahead* and *wait* (an estimate of now) override what the ticket says."""
-    numbers, zone = [], None
+    numbers, zones = [], set()
     for id in ticket.counters:
         try:
             counter = centre.counter(id)
         except NotFound:  # taken out of the configuration since the slip was printed
             continue
         numbers.append(counter.number)
-        zone = zone or counter.zone
+        zones.add(counter.zone)
+    zone = zones.pop() if len(zones) == 1 else None
     return TicketView(
         id=ticket.id,
         number=ticket.number,

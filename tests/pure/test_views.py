@@ -20,6 +20,13 @@ def test_a_ticket_names_its_counters_as_people_read_them() -> None:
     assert 0 == views.ticket_view(CENTRE, a_ticket(ahead=4), ahead=0).ahead
 
 
+def test_a_slip_names_no_zone_when_its_counters_stand_in_several() -> None:
+    first, second = CENTRE.counters[:2]
+    apart = msgspec.structs.replace(CENTRE, counters=(first, msgspec.structs.replace(second, zone="y")))
+    assert views.ticket_view(apart, a_ticket(counters=("q01", "q02"))).announced.zone is None
+    assert "y" == views.ticket_view(apart, a_ticket(counters=("q02",))).announced.zone
+
+
 def test_a_counter_that_is_gone_from_the_configuration_is_left_out_and_breaks_nothing() -> None:
     view = views.ticket_view(CENTRE, a_ticket(counters=("q99", "q02"), counter="q99", state=State.SERVED))
     assert ("2", "z", "q99", None) == (view.announced.label, view.announced.zone, view.counter, view.counter_number)
