@@ -353,7 +353,8 @@ def setup(app: web.Application, door: Door) -> None:
 
 def refusal(error: QueueError) -> web.Response:
     """*error* as a problem document (RFC 9457)."""
-    body: dict[str, Any] = {"type": "about:blank", "title": error.title(), "status": error.http_status}
+    kind = f"urn:queue-service:problem:{error.code.lower().replace('_', '-')}"
+    body: dict[str, Any] = {"type": kind, "title": error.title(), "status": error.http_status}
     body |= {"detail": error.detail, "code": error.code}
     headers = dict(_FRESH)
     if isinstance(error, Later):

@@ -49,7 +49,8 @@ async def test_refusals_are_problem_documents(hall: Hall, token: str, board: str
     for rest in ("", "/stream"):
         async with hall.client.get(hall.url(board, rest), headers={"Authorization": f"Bearer {token}"}) as answer:
             assert (status, "application/problem+json") == (answer.status, answer.content_type)
-            assert code == (await answer.json())["code"]
+            body = await answer.json()
+            assert (code, f"urn:queue-service:problem:{code.lower().replace('_', '-')}") == (body["code"], body["type"])
 
 
 async def test_an_unknown_centre_is_not_found(hall: Hall) -> None:
