@@ -351,7 +351,11 @@ class Service:
 
     async def _authorize(self, request: web.Request, centre: str, board: str) -> Viewer:
         """Who looks at *board*: its own device, another screen of the centre, or staff."""
-        configured = (await self._dispatch.centre(centre)).board(board)
+        if request.path.endswith("/stream"):  # many come at once, and ask only whether there is such a board
+            building = await self._dispatch.centre(centre)
+        else:
+            building, _ = await self._dispatch.in_force(centre)
+        configured = building.board(board)
         identity = request.get(IDENTITY, NOBODY)
         require(identity, BOARD_READERS, centre)
         return self._boards.viewer(request, identity.display_name or board, msgspec.to_builtins(configured))

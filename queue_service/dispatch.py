@@ -24,7 +24,7 @@ from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
 from queue_service.commands import AdvanceDay, Command, Configure, IssueTicket, Press, RenewEpoch
 from queue_service.errors import IssuingClosed, NotFound, QueueError, StaleCentre
 from queue_service.mirror import Mirror
-from queue_service.store import TicketStore
+from queue_service.store import Day, TicketStore
 
 DONE_SHOWN = 24
 """Tickets done at a counter that its officer can look back on."""
@@ -86,6 +86,17 @@ class Dispatch:
         """
         centre = self._centres[id] = await self.store.read_centre(id)
         return centre
+
+    async def in_force(self, id: str) -> tuple[Centre, Day]:
+        """
+        The configuration and the day as the store has them now, for who asks because something has changed.
+
+        Raises:
+            UnknownCentre: no such centre.
+        """
+        centre = await self.centre(id)
+        day = await self.store.read_day(id)
+        return (centre if day["version"] == centre.version else await self.read_again(id)), day
 
     async def configure(self, centre: Centre) -> Reply:
         """Put *centre* in force here and for every process; a centre that is new begins its first business day."""

@@ -219,9 +219,11 @@ class Counters:
     async def read_desk(self, centre: str, counter: str) -> views.DeskReply:
         """The counter, its ticket, its lines, who is due next, who is parked, and what was done."""
         configured = await self._dispatch.centre(centre)
-        configured.counter(counter)
         store = self._dispatch.store
         day, record, heads = await store.read_desk(configured, counter)
+        if day["version"] != configured.version:  # the console asks because it has heard of another one
+            configured = await self._dispatch.read_again(centre)
+            day, record, heads = await store.read_desk(configured, counter)
         now_ms = max(self._dispatch.clock.now_ms(), int(day["clock"]))
         classes = tuple(cls.id for cls in configured.policy.classes)
         in_hand = await store.read_tickets(centre, [record["ticket"]] if record.get("ticket") else [])

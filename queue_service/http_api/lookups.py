@@ -110,8 +110,7 @@ class Centres:
         Departments, services, counters, boards and grounds as configured, whether numbers are handed out, the business
         day, and the address under which phones reach the pages.
         """
-        configured = await self._dispatch.centre(centre)
-        day = await self._dispatch.store.read_day(centre)
+        configured, day = await self._dispatch.in_force(centre)
         value = msgspec.to_builtins(configured)
         issuing = views.issuing_view(day)
         public_url = self._public_url or f"{request.scheme}://{request.host}"

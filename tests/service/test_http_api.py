@@ -519,6 +519,33 @@ async def test_another_process_puts_a_centre_in_force_and_presses_follow_it(
     assert changed.version == (await house.nobody.get()).value["version"]
 
 
+async def test_who_reads_because_the_centre_changed_reads_the_new_one(
+    house: House, redis_url: str, tmp_path: Path
+) -> None:
+    """Pages ask at the event that tells of it, before the worker has pressed or swept."""
+    assert house.centre.version == (await house.nobody.get()).value["version"]
+    changed = msgspec.structs.replace(house.centre, name="Tên mới")
+    folder = tmp_path / "other"
+    folder.mkdir()
+    async with a_service(redis_url, folder, changed):
+        pass
+    building = (await house.nobody.get()).value
+    assert (changed.version, "Tên mới") == (building["version"], building["name"])
+
+
+async def test_a_board_that_reads_its_place_again_reads_the_new_one(
+    house: House, redis_url: str, tmp_path: Path
+) -> None:
+    board = house.centre.boards[0]
+    assert board.name == (await house.chief.get(f"boards/{board.id}")).value["board"]["name"]
+    changed = msgspec.structs.replace(house.centre, boards=(msgspec.structs.replace(board, name="Bảng mới"),))
+    folder = tmp_path / "other"
+    folder.mkdir()
+    async with a_service(redis_url, folder, changed):
+        pass
+    assert "Bảng mới" == (await house.chief.get(f"boards/{board.id}")).value["board"]["name"]
+
+
 async def test_the_sweeper_learns_of_a_new_configuration_without_a_press(
     house: House, redis_url: str, tmp_path: Path
 ) -> None:
