@@ -269,7 +269,7 @@ class _Callers:
     async def ask(self, requests: Sequence[bytes]) -> list[bytes]:
         """All *requests*, each connection asking again when it was answered; the bodies."""
         loop, waiting, bodies = asyncio.get_running_loop(), deque(requests), list[bytes]()
-        self._kept = [caller for caller in self._kept if not caller.transport.is_closing()]  # nobody keeps them for ever
+        self._kept = [caller for caller in self._kept if not caller.transport.is_closing()]  # idle ones end
         while len(self._kept) < CONNECTIONS:
             self._kept.append((await loop.create_connection(_Caller, "127.0.0.1", self._port))[1])
         await asyncio.gather(*[caller.begin(waiting, bodies) for caller in self._kept])
