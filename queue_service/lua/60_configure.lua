@@ -73,12 +73,20 @@ local function carry_over(hall, waited_for, counters)
   match_ready(hall, ready)
 end
 
+-- Another release of the service may pack the same centre in another way, and its functions read only that.
+local function packed_otherwise(hall, wish)
+  for name, bytes in pairs(wish.pieces) do
+    if redis.call('HGET', hall.centre_key, name) ~= bytes then return true end
+  end
+  return false
+end
+
 local function configure(keys, args)
   local hall = enter(keys, args)
   local wish, pieces = hall.wish, {}
   for name, bytes in pairs(wish.pieces) do pieces[name] = unpack_piece(bytes) end
   local waited_for, counters = services_waited_for(hall), live_counters(hall)
-  if hall.stored_version ~= wish.new_version then
+  if hall.stored_version ~= wish.new_version or packed_otherwise(hall, wish) then
     local no = check_pieces(wish, waited_for, counters, pieces)
     if no then return pack(no) end
     if not hall.epoch then

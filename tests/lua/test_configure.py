@@ -8,6 +8,7 @@ from builders import DAY, EPOCH, a_centre
 from queue_service.codec import centre_pieces
 from queue_service.commands import CallNext, Complete, Configure, IssueTicket, Undo
 from queue_service.errors import CounterBusy, Malformed, NobodyServes, StaleCentre
+from queue_service.keys import centre_keys
 
 
 async def test_a_new_centre_begins_its_first_day(hall_of):
@@ -36,6 +37,20 @@ async def test_the_same_configuration_again_changes_nothing(hall_of):
 
     assert before == await hall.picture()
     assert (EPOCH, 1, DAY) == (reply["epoch"], reply["seq"], reply["day"])
+
+
+async def test_the_same_configuration_packed_otherwise_is_put_in_force(hall_of):
+    """Another release of the service, on the data of the one before, finds what its functions read."""
+    hall = await hall_of(a_centre())
+    pieces = centre_pieces(hall.centre)
+    old = {name: b"\x80" if name.startswith("service:") else bytes for name, bytes in pieces.items()}
+    await hall.client.hset(centre_keys(hall.centre.id).centre, mapping=old)
+
+    await hall.configure()
+
+    stored = await hall.client.hgetall(centre_keys(hall.centre.id).centre)
+    assert pieces == {name.decode(): bytes for name, bytes in stored.items()}
+    assert "t1" == await hall.issue()
 
 
 async def test_a_press_checked_against_the_old_configuration_is_refused(hall_of):
