@@ -146,6 +146,9 @@ class Dispatch:
         except QueueError as refusal:
             metrics.presses(name, refusal.code).inc()
             raise
+        except Exception:  # a mistake of ours, as the door will call it
+            metrics.presses(name, "INTERNAL").inc()
+            raise
         metrics.presses(name, "done").inc()
         if ticket := reply.get("ticket"):
             _count(centre_id, ticket, reply["now_ms"])

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from builders import a_centre
+from queue_service import metrics
 from queue_service.app import connect
 from queue_service.centre import Centre, Hours, Span, to_json
 from queue_service.channel import Channel
@@ -27,6 +29,7 @@ from queue_service.errors import (
     UnknownCentre,
     UnknownService,
 )
+from queue_service.keys import centre_keys
 from queue_service.store import CENTRES_KEY, LEASE_KEY, TicketStore
 from queue_service.sweeper import Sweeper
 
@@ -88,6 +91,18 @@ async def test_a_process_that_holds_an_old_configuration_reads_the_new_one_and_p
     assert "Tên mới" != world.two.known(centre.id).name
     assert "A002" == await world.issue(centre, "key-00002", world.two)
     assert "Tên mới" == world.two.known(centre.id).name
+
+
+async def test_a_press_that_fails_by_our_own_mistake_is_counted(world: World) -> None:
+    """An alarm watches for it; here the function finds what it cannot read."""
+    centre = a_centre()
+    await world.configure(centre)
+    await world.redis.hset(centre_keys(centre.id).centre, "service:a", b"\x80")
+    failed = metrics.presses("issue-ticket", "INTERNAL")
+    before = failed._value.get()
+    with pytest.raises(ResponseError):
+        await world.issue(centre, "key-00001")
+    assert before + 1 == failed._value.get()
 
 
 async def test_a_configuration_may_be_taken_back_within_the_day(world: World) -> None:
