@@ -84,6 +84,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     target: "es2022",
-    rollupOptions: { input: Object.fromEntries(entries.map(([page, file]) => [page, at(file)])) },
+    rolldownOptions: { input: Object.fromEntries(entries.map(([page, file]) => [page, at(file)])), checks: { pluginTimings: false } },
   },
 });
