@@ -85,8 +85,8 @@ wheel: $(TOOLS) $(NODE_MODULES) ## a source archive and a wheel with the pages i
 	$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
 lock: $(TOOLS) ## resolve the packages anew into the lock files
-	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra voice --output-file requirements.lock
+	$(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group build --output-file requirements-build.lock
 	$(COMPILE) --group node --output-file requirements-node.lock
 

@@ -210,6 +210,7 @@ def test_every_package_has_a_row():
     project = tomllib.loads(text("pyproject.toml"))
     asked = [
         *project["project"]["dependencies"],
+        *(line for extra in project["project"]["optional-dependencies"].values() for line in extra),
         *(line for group in project["dependency-groups"].values() for line in group),
     ]
     packages = {re.split(r"[\[<>=;\s]", line)[0] for line in asked} | set(
