@@ -1,5 +1,5 @@
 import "@shared/base.css";
-import "./console.css";
+import "@shared/work.css";
 import { mount } from "svelte";
 import Page from "./Page.svelte";
 

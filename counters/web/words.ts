@@ -1,13 +1,6 @@
 /** What the counter hears from the service beside the shapes every page knows. */
 import type { Centre, Ticket } from "@shared/words";
 
-export interface StaffUser {
-  name: string;
-  display_name: string;
-  roles: string[];
-  centres: string[];
-}
-
 export interface Policy {
   classes: { id: Ticket["class"]; promise_s: number }[];
   calls_before_no_show: number;

@@ -6,6 +6,14 @@ export interface Named {
   name_en?: string | null;
 }
 
+/** Whoever is signed in. */
+export interface StaffUser {
+  name: string;
+  display_name: string;
+  roles: string[];
+  centres: string[];
+}
+
 export interface Department extends Named {
   letter: string;
   mode: "cluster" | "counter" | "department";
