@@ -3,52 +3,54 @@
  * link is down the same press is repeated under the same key, so it takes effect once. There is never more than one: a finger that strikes twice
  * strikes the same press. It can be withdrawn.
  */
-import { backoff, newPressId, NoAnswer, press, Refused } from "@shared/api";
-import type { Action } from "./actions";
-import type { PressReply } from "./words";
+import { backoff, newPressId, NoAnswer, press, Refused } from "./api";
 
-export interface Held {
+export interface Held<Action extends string> {
   key: string;
   action: Action;
-  counter: string;
+  /** What the press is about: the counter or the ticket in its address. */
+  subject: string;
   body: Record<string, unknown>;
   officer: string;
   at: number;
 }
 
-interface Answers {
-  done: (held: Held, reply: PressReply) => void;
-  refused: (held: Held, refusal: Refused) => void;
+interface Wiring<Action extends string, Reply> {
+  /** Where a press is sent. */
+  pathOf: (held: Held<Action>) => string;
+  done: (held: Held<Action>, reply: Reply) => void;
+  refused: (held: Held<Action>, refusal: Refused) => void;
   signedOut: () => void;
 }
 
 const BUSY = new Set(["TOO_MANY"]);
 
-export class Hand {
-  held = $state.raw<Held | null>(null);
+export class Hand<Action extends string, Reply> {
+  held = $state.raw<Held<Action> | null>(null);
   /** Since when nobody has answered; null while the first answer is awaited. */
   unansweredSince = $state<number | null>(null);
   private wake: (() => void) | null = null;
   private running = false;
 
   constructor(
-    private readonly centre: string,
-    private readonly answers: Answers,
+    /** Names the page and centre, so that a press of another page is never gone on with. */
+    private readonly name: string,
+    private readonly wiring: Wiring<Action, Reply>,
   ) {}
 
   /** A finger came down. Returns whether this is a new press. */
-  strike(action: Action, counter: string, body: Record<string, unknown>, officer: string): boolean {
+  strike(action: Action, subject: string, body: Record<string, unknown>, officer: string): boolean {
     if (this.held) return false;
-    this.keep({ key: newPressId(), action, counter, body, officer, at: Date.now() });
+    this.keep({ key: newPressId(), action, subject, body, officer, at: Date.now() });
     void this.run();
     return true;
   }
 
-  /** Go on with a press from before a reload or a sign-in; one of another officer or counter is dropped, its key belongs to them. */
-  resume(counter: string, officer: string): void {
+  /** Go on with a press from before a reload or a sign-in; one of another officer, or one that is not *mine*, is dropped: its key belongs to them. */
+  resume(officer: string, mine: (held: Held<Action>) => boolean = () => true): void {
     const kept = this.held ?? this.recall();
     if (!kept) return;
-    if (kept.officer !== officer || kept.counter !== counter) return this.keep(null);
+    if (kept.officer !== officer || !mine(kept)) return this.keep(null);
     this.held = kept;
     void this.run();
   }
@@ -73,12 +75,11 @@ export class Hand {
     }
   }
 
-  private async attempt(held: Held, attempt: number): Promise<void> {
-    const path = `/centres/${encodeURIComponent(this.centre)}/counters/${encodeURIComponent(held.counter)}/${held.action}`;
+  private async attempt(held: Held<Action>, attempt: number): Promise<void> {
     try {
-      const reply = await press<PressReply>(path, held.body, { pressId: held.key, patienceMs: 0 });
+      const reply = await press<Reply>(this.wiring.pathOf(held), held.body, { pressId: held.key, patienceMs: 0 });
       if (this.held === held) this.keep(null);
-      this.answers.done(held, reply);
+      this.wiring.done(held, reply);
     } catch (error) {
       if (error instanceof NoAnswer || (error instanceof Refused && BUSY.has(error.code))) {
         if (this.held !== held) return;
@@ -89,11 +90,11 @@ export class Hand {
         const kept = this.held;
         this.held = null;
         if (kept) this.store(kept);
-        this.answers.signedOut();
+        this.wiring.signedOut();
       } else if (error instanceof Refused) {
         const mine = this.held === held;
         if (mine) this.keep(null);
-        if (mine) this.answers.refused(held, error);
+        if (mine) this.wiring.refused(held, error);
       } else {
         this.keep(null);
         throw error;
@@ -113,17 +114,17 @@ export class Hand {
     });
   }
 
-  private keep(held: Held | null): void {
+  private keep(held: Held<Action> | null): void {
     this.held = held;
     this.unansweredSince = null;
     this.store(held);
   }
 
   private get place(): string {
-    return `qs.press.${this.centre}`;
+    return `qs.press.${this.name}`;
   }
 
-  private store(held: Held | null): void {
+  private store(held: Held<Action> | null): void {
     try {
       if (held) sessionStorage.setItem(this.place, JSON.stringify(held));
       else sessionStorage.removeItem(this.place);
@@ -132,9 +133,9 @@ export class Hand {
     }
   }
 
-  private recall(): Held | null {
+  private recall(): Held<Action> | null {
     try {
-      return JSON.parse(sessionStorage.getItem(this.place) ?? "null") as Held | null;
+      return JSON.parse(sessionStorage.getItem(this.place) ?? "null") as Held<Action> | null;
     } catch {
       return null;
     }
