@@ -35,13 +35,14 @@ from displays.screen import Identity as Viewer
 from displays.screen_door import Door
 from queue_service import demo as demo_identities
 from queue_service import metrics, pages
+from queue_service.archive.archive import Archive
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
 from queue_service.contract import IDENTITY, openapi, register
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
-from queue_service.errors import NotFound, QueueError
+from queue_service.errors import ArchiveAway, NotFound, QueueError
 from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
 from queue_service.http_api.counters import Counters
 from queue_service.http_api.halls import Halls
@@ -212,6 +213,8 @@ class Service:
             url = self.settings.redis_url or await self._started_embedded(stack)
             client = connect(url)
             stack.push_async_callback(client.aclose)
+            self._archive = await Archive.open(self.settings.archive_url)
+            stack.push_async_callback(self._archive.close)
             self.store_words = await check_server(client)
             if self.settings.replicas:
                 self.store_words["durability"] += f"; answered when {self.settings.replicas} replicas have it"
@@ -361,14 +364,25 @@ class Service:
         return self._boards.viewer(request, identity.display_name or board, msgspec.to_builtins(configured))
 
     async def _ready(self) -> dict[str, str]:
-        parts = dict(self.store_words)
+        """An archive that is away makes nobody unready: numbers are taken and called without it."""
+        store, archive = await asyncio.gather(self._store_status(), self._archive_status())
+        return {**self.store_words, "archive": archive, "status": store}
+
+    async def _store_status(self) -> str:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._dispatch.store.centre_ids()
-            parts["status"] = self._phase
         except (QueueError, TimeoutError):
-            parts["status"] = "the store does not answer"
-        return parts
+            return "the store does not answer"
+        return self._phase
+
+    async def _archive_status(self) -> str:
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await self._archive.check()
+        except (ArchiveAway, TimeoutError):
+            return "away: the hall goes on, what is remembered beyond the day waits"
+        return self._archive.words
 
     def _address(self, runner: web.AppRunner) -> str:
         host, port = runner.addresses[0][:2]

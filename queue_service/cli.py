@@ -18,6 +18,7 @@ import structlog
 import uvloop
 
 from queue_service import app, library
+from queue_service.archive.archive import ArchiveUnusable
 from queue_service.centre import build, check, load_centre
 from queue_service.centre_file import FaultyCentre, parse
 from queue_service.channel import Channel
@@ -275,7 +276,7 @@ def _go(work: Coroutine[Any, Any, None]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work)
-    except app.StoreUnusable as trouble:
+    except (app.StoreUnusable, ArchiveUnusable) as trouble:
         _fail(str(trouble), trouble.exit_code)
     except EmbeddedServerError as trouble:
         _fail(str(trouble), app.StoreUnusable.exit_code)

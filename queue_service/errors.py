@@ -49,7 +49,8 @@ these classes with `from_code`, and only the doors translate them into problem d
     ├── Later                     503  LATER               with retry_after_s
     │   ├── TooMany                   429  TOO_MANY            nothing was done
     │   ├── Overloaded                503  OVERLOADED          nothing was done
-    │   └── StoreAway                 503  STORE_AWAY          unknown: repeat with the same key
+    │   ├── StoreAway                 503  STORE_AWAY          unknown: repeat with the same key
+    │   └── ArchiveAway               503  ARCHIVE_AWAY        unknown: repeat with the same key
     └── Broken                        500  INTERNAL            our mistake; the log has the story
 
 Source: docs/protocol.md, "refusals".
@@ -352,6 +353,12 @@ class StoreAway(Later):
     """The store did not answer: whether the press took effect is unknown, so repeat it with the same key."""
 
     code = "STORE_AWAY"
+
+
+class ArchiveAway(Later):
+    """The archive did not answer: whether the change took effect is unknown, so repeat it with the same key."""
+
+    code = "ARCHIVE_AWAY"
 
 
 class Broken(QueueError):

@@ -35,6 +35,7 @@ STORE_FSYNC_ALWAYS: Final = Gauge(
 )
 STORE_CLOCK_SKEW_SECONDS: Final = Gauge("queue_store_clock_skew_seconds", "Clock of the store's machine minus ours.")
 STORE_MEMORY_BYTES: Final = Gauge("queue_store_memory_bytes", "Memory the store uses.")
+ARCHIVE_UP: Final = Gauge("queue_archive_up", "1 while the archive answers, 0 while it does not.")
 WAITING: Final = Gauge("queue_waiting_tickets", "Tickets that wait.", ("centre", "department"))
 OLDEST_WAIT_SECONDS: Final = Gauge(
     "queue_oldest_wait_seconds", "Time the first in line has waited.", ("centre", "department")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 LogForm = Literal["json", "console"]
 
@@ -27,7 +27,7 @@ EXPLAINED: Final = {
     "QUEUE_REDIS_URL": "redis://, rediss:// or unix:// address of the store; default: a server in the data folder",
     "QUEUE_REPLICAS": "replicas that must have a change before it is answered; default 0, for a store without any",
     "QUEUE_TRUSTED_PROXIES": "addresses of proxies whose X-Forwarded-For is believed, with commas; default none",
-    "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive",
+    "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive; default: archive.db in the data folder",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
     "QUEUE_PUBLIC_URL": "http:// or https:// address under which phones reach the pages; default: where we listen",
@@ -48,7 +48,7 @@ class Settings:
 
     Args:
         redis_url: None means: start our own server in `data_dir`.
-        database_url: None means: no archive.
+        database_url: None means: a file in `data_dir`.
         centres: centre files in the order given.
         public_url: without a slash at the end; None means: where we listen.
     """
@@ -63,6 +63,11 @@ class Settings:
     centres: tuple[Path, ...] = ()
     log: LogForm = "json"
     public_url: str | None = None
+
+    @property
+    def archive_url(self) -> str:
+        """The address of the archive."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'archive.db'}"
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -136,6 +141,12 @@ def _address(given: Mapping[str, str], faults: list[str], name: str, *schemes: s
         return None
     if parts.scheme not in schemes:
         faults.append(f"{name} must begin with {' or '.join(scheme + '://' for scheme in schemes)}.")
-    elif not (parts.path if parts.scheme in ("unix", "sqlite") else parts.hostname):
-        faults.append(f"{name} names no {'file' if parts.scheme in ('unix', 'sqlite') else 'host'}.")
+    elif parts.scheme == "sqlite":
+        if parts.netloc or parts.path in ("", "/", "/:memory:"):
+            faults.append(f"{name} names no file; it is sqlite:///relative/path or sqlite:////absolute/path.")
+    elif parts.scheme == "unix":
+        if not parts.path:
+            faults.append(f"{name} names no file.")
+    elif not (parts.hostname or (parts.scheme == "postgresql" and "host" in parse_qs(parts.query))):
+        faults.append(f"{name} names no host.")
     return value

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from postgres_world import Postgres, a_postgres
 from queue_service.embedded import die_with_parent, find_binary
 
 # No deadline per example: two cores are shared by the test processes, a server and sometimes a browser.
@@ -45,6 +46,22 @@ def server() -> Iterator[Path]:
 def redis_url(server: Path) -> str:
     """The address of `server`."""
     return f"unix://{server}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL server; every test takes a database of its own from it."""
+    with a_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database: every test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'archive.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 def _await_answer(path: Path, process: subprocess.Popen[bytes]) -> None:

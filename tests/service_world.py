@@ -267,25 +267,39 @@ def a_hall(**policy: Any) -> Centre:
 
 @asynccontextmanager
 async def a_service(
-    redis_url: str, folder: Path, *centres: Centre, clock: Clock | None = None, port: int = 0
+    redis_url: str,
+    folder: Path,
+    *centres: Centre,
+    clock: Clock | None = None,
+    port: int = 0,
+    database_url: str | None = None,
 ) -> AsyncIterator[Service]:
     """The service as one worker, with *centres* in force."""
     files = tuple(folder / f"{centre.id}.json" for centre in centres)
     for file, centre in zip(files, centres, strict=True):
         file.write_bytes(to_json(centre))
-    settings = Settings(port=port, redis_url=redis_url, data_dir=folder, centres=files)
+    settings = Settings(port=port, redis_url=redis_url, data_dir=folder, centres=files, database_url=database_url)
     async with Service(settings, clock=clock).running() as service:
         yield service
 
 
 @asynccontextmanager
 async def a_house(
-    redis_url: str, folder: Path, centre: Centre, clock: Clock | None = None, *, through: str | None = None
+    redis_url: str,
+    folder: Path,
+    centre: Centre,
+    clock: Clock | None = None,
+    *,
+    through: str | None = None,
+    database_url: str | None = None,
 ) -> AsyncIterator[House]:
-    """A service with its people, its store reached *through* a proxy; its centre is taken out of the store again."""
+    """
+    A service with its people, its store reached *through* a proxy, its archive at *database_url* or in *folder*; its
+    centre is taken out of the store again.
+    """
     async with (
         Redis.from_url(redis_url) as redis,
-        a_service(through or redis_url, folder, centre, clock=clock) as service,
+        a_service(through or redis_url, folder, centre, clock=clock, database_url=database_url) as service,
         ClientSession(connector=TCPConnector(limit=0)) as session,
     ):
         identities = Identities(redis)

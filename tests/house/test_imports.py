@@ -29,7 +29,10 @@ PLAN = {
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
-    "core": "queue_service.store queue_service.library queue_service.channel queue_service.embedded",
+    "core": """
+        queue_service.store queue_service.library queue_service.channel queue_service.embedded queue_service.archive
+        queue_service.archive.*
+    """,
     "middle": """
         queue_service.dispatch queue_service.sweeper queue_service.identity queue_service.mirrors displays.hub
         displays.screen
@@ -132,6 +135,8 @@ def wrong_step(importer: str, imported: str) -> str | None:
         or (package == "queue_service" and floor in ("core", "roof"))
     ):
         return f"only the core, the roof, {' and '.join(sorted(SPEAK_REDIS))} speak Redis"
+    if other in ("sqlalchemy", "alembic", "aiosqlite", "asyncpg") and not importer.startswith("queue_service.archive."):
+        return "only the archive speaks SQL"
     if other == "aiohttp" and floor not in ("door", "roof"):
         return "only doors and the roof speak HTTP"
     return None
@@ -189,6 +194,9 @@ def test_no_ring_of_imports():
         ("queue_service.events", "queue_service.store"),
         ("queue_service.store", "queue_service.dispatch"),
         ("queue_service.store", "aiohttp"),
+        ("queue_service.store", "sqlalchemy"),
+        ("queue_service.sweeper", "sqlalchemy"),
+        ("queue_service.http_api", "queue_service.archive.history"),
         ("queue_service.dispatch", "redis.asyncio"),
         ("queue_service.http_api", "queue_service.store"),
         ("queue_service.http_api", "redis"),
@@ -213,6 +221,8 @@ def test_a_wrong_step_is_seen(importer, imported):
     ("importer", "imported"),
     [
         ("queue_service.store", "redis.asyncio"),
+        ("queue_service.archive.history", "sqlalchemy"),
+        ("queue_service.sweeper", "queue_service.archive.history"),
         ("queue_service.app", "displays.screen_door"),
         ("queue_service.http_api", "queue_service.dispatch"),
         ("displays.feed", "redis.asyncio"),

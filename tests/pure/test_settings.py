@@ -77,6 +77,10 @@ def test_an_empty_value_counts_as_not_given():
         ({"QUEUE_REDIS_URL": "unix://"}, "QUEUE_REDIS_URL names no file."),
         ({"QUEUE_REDIS_URL": "redis://h:port"}, "QUEUE_REDIS_URL is no address"),
         ({"QUEUE_DATABASE_URL": "mysql://h/d"}, "QUEUE_DATABASE_URL must begin with sqlite:// or postgresql://."),
+        ({"QUEUE_DATABASE_URL": "postgresql:///queue"}, "QUEUE_DATABASE_URL names no host."),
+        ({"QUEUE_DATABASE_URL": "sqlite://"}, "QUEUE_DATABASE_URL names no file"),
+        ({"QUEUE_DATABASE_URL": "sqlite://var/archive.db"}, "QUEUE_DATABASE_URL names no file"),
+        ({"QUEUE_DATABASE_URL": "sqlite:///:memory:"}, "QUEUE_DATABASE_URL names no file"),
         ({"QUEUE_PUBLIC_URL": "queue.example"}, "QUEUE_PUBLIC_URL must begin with http:// or https://."),
     ],
 )
@@ -104,6 +108,13 @@ def test_a_faulty_address_does_not_show_its_password(url):
         read_settings({"QUEUE_REDIS_URL": url})
 
     assert "s3cret" not in str(stop.value)
+
+
+def test_the_archive_is_in_the_data_folder_unless_told_otherwise():
+    """A database may be reached by a socket's folder as well as by a host."""
+    assert f"sqlite:///{Path.cwd() / 'there/archive.db'}" == read_settings({"QUEUE_DATA_DIR": "there"}).archive_url
+    for url in ("sqlite:////srv/archive.db", "postgresql://queue@/queue?host=/run/postgresql"):
+        assert url == read_settings({"QUEUE_DATABASE_URL": url}).archive_url
 
 
 def test_settings_are_frozen():

@@ -324,6 +324,7 @@ async def test_health_and_metrics(house: House) -> None:
     ready = await house.nobody.get("/health/ready")
     assert (200, "ready") == (ready.status, ready.value["status"])
     assert "loses everything" in ready.value["durability"]
+    assert ready.value["archive"].startswith("sqlite 3")
     await house.kiosk.issue()
     text = (await house.nobody.get("/metrics")).raw.decode()
     assert 'press="issue-ticket"' in text

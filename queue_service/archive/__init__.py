@@ -1,0 +1,1 @@
+"""The second memory: what must be remembered after the day is over, in SQL."""

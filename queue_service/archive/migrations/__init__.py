@@ -1,0 +1,1 @@
+"""How an archive of an older version becomes one of this version."""
