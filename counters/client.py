@@ -344,6 +344,28 @@ class CounterClient(Link):
             Button.TRANSFER, {name: value for name, value in wish.items() if value is not None}, key
         )
 
+    async def ask_help(self, text: str | None = None, *, key: PressId | None = None) -> PressReply:
+        """Ask a supervisor to come; asking again changes the words."""
+        return await self.press(Button.ASK_HELP, {} if text is None else {"text": text}, key)
+
+    async def answer_help(self, text: str | None = None, *, key: PressId | None = None) -> PressReply:
+        """Nobody is needed any more; or, as a supervisor, say who comes."""
+        return await self.press(Button.ANSWER_HELP, {} if text is None else {"text": text}, key)
+
+    async def send_message(self, text: str, *, key: PressId | None = None) -> None:
+        """
+        Write to the supervisors.
+
+        Raises:
+            InboxFull: too much lies there that they have not read.
+        """
+        await self.change(f"/centres/{self.centre}/messages", {"text": text, "counter": self.counter}, key)
+
+    async def mark_read(self, message: int, *, key: PressId | None = None) -> None:
+        """Put a message away."""
+        body = {"message": message, "counter": self.counter}
+        await self.change(f"/centres/{self.centre}/messages/read", body, key)
+
     async def undo(self, *, key: PressId | None = None) -> PressReply:
         """
         Take back the last step of this counter.

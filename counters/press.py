@@ -47,6 +47,9 @@ class Button(StrEnum):
     PARK = "park"
     RESUME = "resume"
     TRANSFER = "transfer"
+    ASK_HELP = "ask-help"
+    ANSWER_HELP = "answer-help"
+    """At one's own counter: nobody is needed any more."""
     UNDO = "undo"
 
 
@@ -69,9 +72,9 @@ INVITING: Mapping[Button, type[CounterCommand]] = {
 
 SEAT: Mapping[str, frozenset[Button]] = {
     "closed": frozenset({Button.OPEN}),
-    "open": frozenset({Button.PAUSE, Button.CLOSE, *INVITING}),
-    "paused": frozenset({Button.OPEN, Button.CLOSE}),
-    "draining": frozenset({Button.OPEN, Button.CLOSE, Button.CALL_NEXT}),
+    "open": frozenset({Button.PAUSE, Button.CLOSE, Button.ASK_HELP, *INVITING}),
+    "paused": frozenset({Button.OPEN, Button.CLOSE, Button.ASK_HELP}),
+    "draining": frozenset({Button.OPEN, Button.CLOSE, Button.ASK_HELP, Button.CALL_NEXT}),
 }
 """Counter state -> presses about the seat and the line.  A pause keeps the visitor who is at the counter."""
 
@@ -145,6 +148,25 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     oldest_at_ms: int | None = None
 
 
+class MessageView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to this counter that nobody has read yet; ``message`` is its name."""
+
+    message: int
+    at_ms: int
+    sender: str
+    text: str | None = None
+    answers: int | None = None
+    """The call for help that this answers."""
+
+
+class HelpView(msgspec.Struct, frozen=True, kw_only=True):
+    """The call for help that nobody has answered."""
+
+    message: int
+    since_ms: int
+    text: str | None = None
+
+
 class CounterView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one officer sees: the answer to ``GET …/counters/{counter}``."""
 
@@ -155,6 +177,9 @@ class CounterView(msgspec.Struct, frozen=True, kw_only=True):
     parked: tuple[TicketView, ...] = ()
     recent: tuple[TicketView, ...] = ()
     """The last tickets of today that ended here, newest first."""
+    messages: tuple[MessageView, ...] = ()
+    """Oldest first; ``CounterClient.mark_read`` puts one away."""
+    help: HelpView | None = None
     epoch: str = ""
     seq: int = 0
     now_ms: int = 0
@@ -209,6 +234,8 @@ def live_buttons(view: CounterView, now_ms: int, *, calls_before_no_show: int = 
         live |= {button for button, command in AT_THE_COUNTER.items() if command in row}
         if view.ticket.rings < calls_before_no_show:
             live.discard(Button.NO_SHOW)
+    if view.help is not None:
+        live.add(Button.ANSWER_HELP)
     undo = view.counter.undo
     if undo is not None and now_ms < undo.until_ms:
         live.add(Button.UNDO)

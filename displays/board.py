@@ -176,5 +176,8 @@ CHANGES: Final[Mapping[str, Callable[[View, Event], None]]] = {
 }
 """Type -> what it changes.  Every public type is here or in UNSEEN."""
 
-UNSEEN: Final = frozenset({"TicketPrinted", "TicketMovedBack", "TicketReassigned", "CentreChanged", "EpochRenewed"})
+UNSEEN: Final = frozenset(
+    {"TicketPrinted", "TicketMovedBack", "TicketReassigned", "CentreChanged", "EpochRenewed"}
+    | {"HelpAsked", "HelpAnswered", "MessageSent", "MessageRead"}
+)
 """Types that change nothing on a board (which counters a slip names is the slip's and the phone's matter)."""

@@ -48,6 +48,7 @@ from queue_service.http_api.counters import Counters
 from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
 from queue_service.http_api.lookups import Centres
+from queue_service.http_api.messages import Messages
 from queue_service.http_api.plans import Plans
 from queue_service.http_api.sessions import Sessions
 from queue_service.http_api.tickets import Tickets
@@ -322,6 +323,7 @@ class Service:
             Tickets(self._dispatch, boards),
             Counters(self._dispatch),
             Halls(self._dispatch, boards),
+            Messages(self._dispatch),
             Plans(self._dispatch, play_plan),
             Health(self._ready),
         )

@@ -165,6 +165,34 @@ class Undo(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """Take back this counter's last step."""
 
 
+class AskHelp(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """The officer asks for a supervisor to come."""
+
+    text: str | None = None
+
+
+class AnswerHelp(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody comes to the counter that asked, or nobody is needed any more."""
+
+    text: str | None = None
+
+
+class SendMessage(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """A few words: to the counters in *to*, or to the supervisors when none is named."""
+
+    text: str
+    to: tuple[str, ...] | None = None
+    counter: str | None = None
+    """Where the sender sits."""
+
+
+class MarkRead(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Put the message with this seq away, at *counter* or in the control room."""
+
+    message: int
+    counter: str | None = None
+
+
 class SwitchIssuing(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Switch the handing out of numbers on or off, with a text for the kiosks."""
 

@@ -30,6 +30,7 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── TicketElsewhere                TICKET_ELSEWHERE    the ticket is at another counter
     │   ├── DayNotLater                    DAY_NOT_LATER
     │   ├── TooEarlyNoShow                 TOO_EARLY_NO_SHOW   call again first
+    │   ├── InboxFull                      INBOX_FULL          too many messages that nobody has read
     │   └── StaleCentre                    STALE_CENTRE        the configuration held here is old: read it again
     ├── BadRequest                    400  BAD_REQUEST
     │   ├── Malformed                      MALFORMED
@@ -224,6 +225,12 @@ class TooEarlyNoShow(Conflict):
     """The visitor was not called often enough to be marked absent."""
 
     code = "TOO_EARLY_NO_SHOW"
+
+
+class InboxFull(Conflict):
+    """Too many messages lie there that nobody has read; nothing was sent."""
+
+    code = "INBOX_FULL"
 
 
 class StaleCentre(Conflict):

@@ -47,6 +47,10 @@ class CentreKeys:
     """HASH: scoped press id -> fingerprint and reply, of this business day."""
     answers_before: str
     """HASH: the same, of the business day before."""
+    messages: str
+    """
+    HASH: inbox (``counter:<id>``, ``supervisors``) -> its unread messages; ``help`` -> counter id -> its call for help.
+    """
 
     @property
     def bell(self) -> str:

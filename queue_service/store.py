@@ -281,6 +281,12 @@ class TicketStore:
         ]
         return _text_map(day), read_record(record) if record else {}, heads
 
+    async def read_messages(self, centre: str, counter: str | None) -> tuple[list[dict[str, Any]], Records]:
+        """What *counter* (None: the control room) has not read yet, oldest first, and the calls for help by counter."""
+        inbox = "supervisors" if counter is None else f"counter:{counter}"
+        messages, calls = await self._read("HMGET", centre_keys(centre).messages, inbox, "help")
+        return (unpack(messages) if messages else []), (unpack(calls) if calls else {})
+
     async def read_events(self, centre: str, after: int, limit: int) -> list[Event]:
         """Up to *limit* events with a seq greater than *after*, in order."""
         entries = await self._read("XRANGE", centre_keys(centre).events, f"({after}-0", "+", "COUNT", limit)

@@ -6,7 +6,7 @@ Every reply is a pure function of what the store answered, so a repeated press g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -139,6 +139,47 @@ class SeatsReply(Anchor, frozen=True, kw_only=True):
     counters: tuple[CounterView, ...]
 
 
+class MessageView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that nobody has read yet."""
+
+    message: int
+    """Its name: the seq of the event that told of it."""
+    at_ms: int
+    sender: str
+    """Account name."""
+    counter: str | None
+    """Where the sender sits."""
+    counter_number: int | None
+    text: str | None
+    answers: int | None
+    """The call for help that this answers."""
+
+
+class HelpView(msgspec.Struct, frozen=True, kw_only=True):
+    """A counter asks for help."""
+
+    counter: str
+    counter_number: int | None
+    message: int
+    since_ms: int
+    officer: str
+    """Account name of whoever asked."""
+    text: str | None
+
+
+class MessagesReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control room has not read yet, oldest first, and who asks for help, the longest first."""
+
+    messages: tuple[MessageView, ...]
+    help: tuple[HelpView, ...]
+
+
+class MessageReply(Anchor, frozen=True, kw_only=True):
+    """The answer to a message that was sent or put away."""
+
+    message: int
+
+
 class DeskReply(Anchor, frozen=True, kw_only=True):
     """What the officer at a counter looks at."""
 
@@ -150,6 +191,10 @@ class DeskReply(Anchor, frozen=True, kw_only=True):
     parked: tuple[TicketView, ...]
     recent: tuple[TicketView, ...]
     """The last tickets of today that ended here, newest first."""
+    messages: tuple[MessageView, ...]
+    """What was written to this counter and not read yet, oldest first."""
+    help: HelpView | None
+    """The call for help that nobody has answered."""
 
 
 class CounterState(CounterView, frozen=True, kw_only=True):
@@ -264,6 +309,42 @@ def counter_state(centre: Centre, id: str, record: Mapping[str, Any] | None, in_
     )
 
 
+def message_views(centre: Centre, messages: Iterable[Mapping[str, Any]]) -> tuple[MessageView, ...]:
+    """Stored *messages* as the API shows them."""
+    return tuple(
+        MessageView(
+            message=stored["message"],
+            at_ms=stored["at_ms"],
+            sender=account_of(stored["actor"]),
+            counter=stored.get("counter"),
+            counter_number=_number_of(centre, stored.get("counter")),
+            text=stored.get("text"),
+            answers=stored.get("answers"),
+        )
+        for stored in messages
+    )
+
+
+def help_views(centre: Centre, calls: Mapping[str, Mapping[str, Any]]) -> tuple[HelpView, ...]:
+    """The *calls* for help by counter as the API shows them, the longest first."""
+    return tuple(
+        HelpView(
+            counter=counter,
+            counter_number=_number_of(centre, counter),
+            message=call["message"],
+            since_ms=call["at_ms"],
+            officer=account_of(call["actor"]),
+            text=call.get("text"),
+        )
+        for counter, call in sorted(calls.items(), key=lambda item: (item[1]["at_ms"], item[0]))
+    )
+
+
+def account_of(actor: str) -> str:
+    """``staff:lan`` -> ``lan``."""
+    return actor.partition(":")[2]
+
+
 def _counter_fields(centre: Centre, id: str, record: Mapping[str, Any]) -> dict[str, Any]:
     counter = centre.counter(id)
     officer = record.get("officer")
@@ -273,7 +354,7 @@ def _counter_fields(centre: Centre, id: str, record: Mapping[str, Any]) -> dict[
         "number": counter.number,
         "zone": counter.zone,
         "state": record.get("state", "closed"),
-        "officer": officer.partition(":")[2] if officer else None,
+        "officer": account_of(officer) if officer else None,
         "since_ms": record.get("since_ms", 0),
         "reason": record.get("reason"),
         "ready": bool(record.get("ready")),

@@ -30,7 +30,7 @@ from queue_service.centre import (
 )
 from queue_service.channel import Channel
 from queue_service.clock import ManualClock
-from queue_service.codec import Reply, centre_pieces, read_event, read_record
+from queue_service.codec import Reply, centre_pieces, read_event, read_record, unpack
 from queue_service.commands import Command, Configure, IssueTicket, Open, Press
 from queue_service.errors import QueueError
 from queue_service.keys import centre_keys
@@ -174,7 +174,7 @@ def flat(picture: dict[str, Any]) -> dict[str, Any]:
     the call it shows number and state; of a place in line service (group), class and id.
     """
     fields = {f"day.{name}": value for name, value in picture["day"].items() if name not in ("seq", "clock")}
-    for what in ("groups", "sequences", "numbers"):
+    for what in ("groups", "sequences", "numbers", "messages"):
         fields |= {f"{what}.{name}": value for name, value in picture[what].items()}
     for record in (*picture["tickets"].values(), *picture["counters"].values()):
         fields |= {f"{record['id']}.{name}": _plain(name, value) for name, value in record.items()}
@@ -320,12 +320,25 @@ class Hall:
         """Everything the store holds about the centre, but for stored answers and configuration."""
         keys = centre_keys(self.centre.id)
         async with self.client.pipeline(transaction=True) as pipe:
-            for key in (keys.day, keys.counters, keys.groups, keys.tickets, keys.sequences, keys.numbers):
+            for key in (
+                keys.day, keys.counters, keys.groups, keys.tickets, keys.sequences, keys.numbers, keys.messages
+            ):  # fmt: skip
                 pipe.execute_command("HGETALL", key)
             pipe.execute_command("ZRANGE", keys.waiting, 0, -1)
             pipe.execute_command("ZRANGE", keys.announced, 0, -1)
             pipe.execute_command("XRANGE", keys.events, "-", "+")
-            day, counters, groups, tickets, sequences, numbers, waiting, announced, events = await pipe.execute()
+            (
+                day,
+                counters,
+                groups,
+                tickets,
+                sequences,
+                numbers,
+                messages,
+                waiting,
+                announced,
+                events,
+            ) = await pipe.execute()
         return {
             "day": {name.decode(): value.decode() for name, value in day.items()},
             "counters": {name.decode(): read_record(value) for name, value in counters.items()},
@@ -333,6 +346,7 @@ class Hall:
             "tickets": {name.decode(): read_record(value) for name, value in tickets.items()},
             "sequences": {name.decode(): int(value) for name, value in sequences.items()},
             "numbers": {name.decode(): value.decode() for name, value in numbers.items()},
+            "messages": {name.decode(): unpack(value) for name, value in messages.items()},
             "waiting": [member.decode().split("/") for member in waiting],
             "announced": [member.decode().split("/") for member in announced],
             "events": [read_event(fields[b"e"]) for _, fields in events],

@@ -54,6 +54,7 @@ def expected_picture(model: ReferenceModel) -> Any:
             "tickets": model.tickets,
             "sequences": model.sequences,
             "numbers": model.numbers,
+            "messages": model.messages,
             "waiting": sorted((service, *place[ticket["id"]]) for ticket in waiting for service in ticket["lines"]),
             "announced": sorted((one["announced_for"], one["group"], *place[one["id"]]) for one in waiting),
             "events": [],

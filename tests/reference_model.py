@@ -56,6 +56,7 @@ class ReferenceModel:
         self.means: dict[str, tuple[float, int]] = {}
         self.tickets: dict[str, Record] = {}
         self.counters: dict[str, Record] = {}
+        self.messages: dict[str, Any] = {}  # inbox -> messages; "help" -> counter -> call
         self.events: list[Record] = []
         self.answers: dict[str, tuple[Command, Record]] = {}
         self.answers_before: dict[str, tuple[Command, Record]] = {}
@@ -787,6 +788,55 @@ class ReferenceModel:
         attended = any(self.counter(id_)["state"] == "open" for id_ in ticket["counters"])
         return is_cluster and closed in ticket["counters"] and not attended
 
+    def ask_help(self, wish: Any) -> Record:
+        counter = self.own_counter(wish.counter)
+        calls = self.messages.setdefault("help", {})
+        asked = calls.get(counter["id"])
+        if not asked or asked["text"] != wish.text:
+            seq = self.record("HelpAsked", counter=counter["id"], text=wish.text)
+            since = asked["at_ms"] if asked else self.now
+            calls[counter["id"]] = {"message": seq, "at_ms": since, "actor": self.actor, "text": wish.text}
+        return self.answer(self.tickets.get(counter["ticket"]), counter)
+
+    def answer_help(self, wish: Any) -> Record:
+        counter = self.own_counter(wish.counter)
+        asked = self.messages.get("help", {}).pop(counter["id"], None)
+        if asked:
+            about = {"answers": asked["message"], "text": wish.text}
+            self.record("HelpAnswered", counter=counter["id"], **about)
+            if asked["actor"] != self.actor:
+                self.deliver(f"counter:{counter['id']}", **about)
+        return self.answer(self.tickets.get(counter["ticket"]), counter)
+
+    def send_message(self, wish: Any) -> Record:
+        if wish.counter:
+            self.own_counter(wish.counter)
+        if not wish.text:
+            raise Refused("MALFORMED")
+        for id_ in wish.to or ():
+            self.plan(id_)
+        self.record("MessageSent", counter=wish.counter, to=wish.to and list(wish.to), text=wish.text)
+        for inbox in [f"counter:{id_}" for id_ in wish.to or ()] or ["supervisors"]:
+            self.deliver(inbox, counter=wish.counter, text=wish.text)
+        return {"message": len(self.events)}
+
+    def deliver(self, inbox: str, **about: Any) -> None:
+        """What was just recorded lies in an inbox, which holds fifty."""
+        lie_there = self.messages.setdefault(inbox, [])
+        if len(lie_there) >= 50:
+            raise Refused("INBOX_FULL")
+        lie_there.append({**about, "message": len(self.events), "at_ms": self.now, "actor": self.actor})
+
+    def mark_read(self, wish: Any) -> Record:
+        if wish.counter:
+            self.own_counter(wish.counter)
+        inbox = f"counter:{wish.counter}" if wish.counter else "supervisors"
+        kept = [one for one in self.messages.get(inbox, []) if one["message"] != wish.message]
+        if kept != self.messages.get(inbox, []):
+            self.messages[inbox] = kept
+            self.record("MessageRead", counter=wish.counter, message=wish.message)
+        return {"message": wish.message}
+
     def switch_issuing(self, wish: Any) -> Record:
         issuing = {"open": wish.open, "text": wish.text}
         if issuing != self.issuing:
@@ -797,7 +847,7 @@ class ReferenceModel:
     def advance_day(self, wish: Any) -> Record:
         if wish.day <= self.day:
             raise Refused("DAY_NOT_LATER")
-        self.day, self.sequences = wish.day, {}
+        self.day, self.sequences, self.messages = wish.day, {}, {}
         self.answers_before, self.answers = self.answers, {}
         for counter in self.counters.values():
             counter |= {"call": None, "last": None}

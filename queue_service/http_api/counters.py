@@ -19,6 +19,7 @@ from queue_service.errors import (
     CounterClosed,
     CounterIdle,
     CounterPaused,
+    InboxFull,
     NobodyServes,
     NothingToUndo,
     NotYourSeat,
@@ -78,6 +79,12 @@ class TransferBody(Body, frozen=True):
     service: Slug | None = None
     counter: Slug | None = None
     note: Line | None = None
+
+
+class HelpBody(Body, frozen=True):
+    """What it is about."""
+
+    text: Line | None = None
 
 
 COUNTER: Final = BASE + "/counters/{counter}"
@@ -188,6 +195,20 @@ class Counters:
         command = commands.Transfer(counter=counter, service=body.service, to_counter=body.counter, note=body.note)
         return await self._press(centre, command, press_id, identity)
 
+    @press_operation("ask-help", "Ask a supervisor to come", SEAT, HelpBody)
+    async def ask_help(
+        self, centre: str, counter: str, body: HelpBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """One call a counter, until it is answered; asking again with other words changes the words."""
+        return await self._press(centre, commands.AskHelp(counter=counter, text=body.text), press_id, identity)
+
+    @press_operation("answer-help", "Say who comes, or that nobody is needed", (*SEAT, InboxFull), HelpBody)
+    async def answer_help(
+        self, centre: str, counter: str, body: HelpBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """A supervisor answers, the officer withdraws.  Nobody asks: nothing happens."""
+        return await self._press(centre, commands.AnswerHelp(counter=counter, text=body.text), press_id, identity)
+
     @press_operation("undo", "Take back the last step", UNDOING)
     async def undo(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
         """While nobody has built on it, and within the centre's time."""
@@ -228,6 +249,8 @@ class Counters:
         classes = tuple(cls.id for cls in configured.policy.classes)
         in_hand = await store.read_tickets(centre, [record["ticket"]] if record.get("ticket") else [])
         parked, recent = await self._aside(configured, counter)
+        messages, calls = await store.read_messages(centre, counter)
+        asked = {id: call for id, call in calls.items() if id == counter}
         due = await store.read_tickets(centre, _most_due(configured, counter, day, heads, now_ms))
         return views.DeskReply(
             counter=views.counter_view(configured, counter, record),
@@ -236,6 +259,8 @@ class Counters:
             next=views.ticket_view(configured, due[0]) if due else None,
             parked=tuple(views.ticket_view(configured, ticket) for ticket in parked),
             recent=tuple(views.ticket_view(configured, ticket) for ticket in recent),
+            messages=views.message_views(configured, messages),
+            help=next(iter(views.help_views(configured, asked)), None),
             **views.day_anchor(day, now_ms),
         )
 

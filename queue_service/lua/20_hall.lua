@@ -20,7 +20,7 @@ local function enter(keys, args)
   local hall = {
     day_key = keys[1], centre_key = keys[2], counters_key = keys[3], steps_key = keys[4], groups_key = keys[5], tickets_key = keys[6],
     waiting_key = keys[7], announced_key = keys[8], sequences_key = keys[9], numbers_key = keys[10], events_key = keys[11],
-    answers_key = keys[12], answers_before_key = keys[13],
+    answers_key = keys[12], answers_before_key = keys[13], messages_key = keys[14],
     wish = unpack_map(args[1]), actor = envelope.actor, over = envelope.over, press_id = envelope.press_id,
     fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, wait = envelope.wait,
     -- What this press has read already: mean service times, live counters and work by group; and the steps it has to remember.

@@ -8,7 +8,7 @@ local function advance_day(hall)
     return refuse('DAY_NOT_LATER', 'the business day is ' .. hall.day .. ' already')
   end
   hall.day = hall.wish.day
-  redis.call('UNLINK', hall.sequences_key, hall.steps_key)
+  redis.call('UNLINK', hall.sequences_key, hall.steps_key, hall.messages_key)
   if redis.call('EXISTS', hall.answers_key) == 1 then
     redis.call('RENAME', hall.answers_key, hall.answers_before_key)
   else

@@ -23,6 +23,8 @@ from pictures import actual_picture, expected_picture, tidy
 from queue_service.centre import Centre, Mode
 from queue_service.commands import (
     AdvanceDay,
+    AnswerHelp,
+    AskHelp,
     CallChosen,
     CallNext,
     Cancel,
@@ -36,6 +38,7 @@ from queue_service.commands import (
     MarkLate,
     MarkNoShow,
     MarkPrinted,
+    MarkRead,
     Open,
     Park,
     Pause,
@@ -44,6 +47,7 @@ from queue_service.commands import (
     RenewEpoch,
     Resume,
     Revive,
+    SendMessage,
     Start,
     SwitchIssuing,
     Transfer,
@@ -244,6 +248,28 @@ class QueueMachine(RuleBasedStateMachine):
                 self.at(Pause, counter, reason="lunch")
 
     @rule(random=randoms)
+    def talk(self, random: Random) -> None:
+        """Help asked for and given, words sent and put away."""
+        counter, flag = random.choice([*COUNTERS, "q99"]), random.random() < 0.4
+        text = random.choice(["a word", "another", None])
+        lying = [one["message"] for box, lie in self.model.messages.items() if box != "help" for one in lie] or [1]
+        match random.choice(["ask", "answer", "officer", "supervisor", "read", "read"]):
+            case "ask":
+                self.at(AskHelp, counter, text=text)
+            case "answer":
+                self.press(
+                    AnswerHelp(counter=counter, text=text), "staff:boss" if flag else self.officer(counter), flag
+                )
+            case "officer":
+                self.press(SendMessage(text=text or "", counter=counter), self.officer(counter))
+            case "supervisor":
+                to = tuple(random.sample(COUNTERS, random.choice([0, 1, 3]))) or None
+                self.press(SendMessage(text="to all", to=to), "staff:boss", over=True)
+            case "read":
+                where = None if flag else counter
+                self.press(MarkRead(message=random.choice(lying), counter=where), self.officer(counter), flag)
+
+    @rule(random=randoms)
     def take_back(self, random: Random) -> None:
         """Undo, mostly where there is something to undo."""
         steps = [id_ for id_ in COUNTERS if self.model.counter(id_)["last"]]
@@ -368,6 +394,7 @@ STEPS = (
     *[QueueMachine.visitor] * 2,
     *[QueueMachine.seat] * 2,
     *[QueueMachine.take_back] * 2,
+    QueueMachine.talk,
     QueueMachine.whatever,
     QueueMachine.administer,
 )

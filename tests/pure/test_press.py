@@ -12,6 +12,7 @@ from counters.press import (
     INVITING,
     Button,
     CounterView,
+    HelpView,
     PressReply,
     SeatView,
     TicketView,
@@ -53,10 +54,18 @@ def test_closed_counter_can_only_be_opened():
 
 def test_free_counter_can_invite():
     """An open counter without a visitor calls, pauses or closes; resuming needs somebody parked."""
-    free = {Button.CALL_NEXT, Button.CALL, Button.PAUSE, Button.CLOSE}
+    free = {Button.CALL_NEXT, Button.CALL, Button.PAUSE, Button.CLOSE, Button.ASK_HELP}
 
     assert free == live_buttons(a_view(), 0)
     assert free | {Button.RESUME} == live_buttons(a_view(parked=(a_ticket(state=State.PARKED),)), 0)
+
+
+def test_help_is_withdrawn_while_nobody_has_come():
+    """Whoever asked needs nobody any more; without a call there is nothing to withdraw."""
+    asked = a_view(help=HelpView(message=7, since_ms=0))
+
+    assert Button.ANSWER_HELP in live_buttons(asked, 0)
+    assert Button.ANSWER_HELP not in live_buttons(a_view(), 0)
 
 
 def test_busy_counter_invites_nobody():
@@ -85,7 +94,7 @@ def test_pause_keeps_the_visitor():
     """A paused counter can finish with whoever is there, and calls nobody."""
     live = live_buttons(a_view("paused", a_ticket(state=State.SERVING)), 0)
 
-    assert {Button.OPEN, Button.CLOSE, Button.COMPLETE, Button.PARK, Button.TRANSFER} == live
+    assert {Button.OPEN, Button.CLOSE, Button.ASK_HELP, Button.COMPLETE, Button.PARK, Button.TRANSFER} == live
 
 
 def test_undo_is_live_for_its_seconds():
