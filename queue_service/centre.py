@@ -37,24 +37,29 @@ __all__ = [
     "CLASSES",
     "DAYS",
     "Board",
+    "CallPhrases",
     "Centre",
     "ClassPolicy",
     "Counter",
     "Day",
     "Department",
     "Desk",
+    "Dialect",
     "FaultyCentre",
     "Ground",
     "Hours",
     "Kiosk",
+    "LetterName",
     "Mode",
     "Policy",
     "Problem",
     "Purpose",
+    "Reading",
     "Serves",
     "Service",
     "Span",
     "TicketClass",
+    "Voice",
     "Windows",
     "Zone",
     "build",
@@ -79,6 +84,8 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Mode = Literal["cluster", "counter", "department"]
 TicketClass = Literal["standard", "priority", "appointment"]
 Purpose = Literal["submit", "collect", "advice"]
+Dialect = Literal["north", "central", "south"]
+Reading = Literal["digits", "number"]
 
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLASSES: tuple[TicketClass, ...] = ("standard", "priority", "appointment")
@@ -177,7 +184,7 @@ class Counter(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Board(Struct, frozen=True, forbid_unknown_fields=True):
-    """A display in the hall and the zones whose calls it shows."""
+    """A display in the hall, the zones whose calls it shows, and whether it speaks them."""
 
     id: Slug
     name: Name
@@ -185,6 +192,7 @@ class Board(Struct, frozen=True, forbid_unknown_fields=True):
     layout: Literal["landscape", "portrait"] = "landscape"
     inches: Annotated[float, Meta(ge=7, le=200)] = 55.0
     distance_m: Annotated[float, Meta(ge=0.3, le=50)] = 12.0
+    speaks: bool = True
 
 
 class Kiosk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -256,6 +264,42 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
         return {"counter": windows.counter, "cluster": windows.cluster, "department": windows.department}[mode]
 
 
+class CallPhrases(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the voice says in one language, instead of what the language's pack says."""
+
+    language: Language
+    call: Motto
+    again: Motto = ""
+    short: Motto = ""
+
+
+class LetterName(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the voice calls a letter of the tickets, instead of what the language's pack says."""
+
+    letter: Letter
+    name: Name
+    language: Language = "vi"
+
+
+class Voice(Struct, frozen=True, forbid_unknown_fields=True):
+    """How calls are spoken in the hall."""
+
+    enabled: bool = True
+    languages: Annotated[tuple[Language, ...], Meta(max_length=12)] = ()
+    """The first is always spoken, the others when the ticket asks; none: the languages of the centre."""
+    dialect: Dialect = "north"
+    numbers: Reading = "digits"
+    rate: Annotated[float, Meta(ge=0.5, le=2)] = 0.9
+    volume: Annotated[int, Meta(ge=0, le=100)] = 80
+    repeats: Annotated[int, Meta(ge=1, le=3)] = 2
+    chime: bool = True
+    max_lag_s: Annotated[int, Meta(ge=5, le=300)] = 45
+    late_s: Annotated[int, Meta(ge=5, le=300)] = 20
+    clip_pack: Motto = ""
+    phrases: Annotated[tuple[CallPhrases, ...], Meta(max_length=12)] = ()
+    letters: Annotated[tuple[LetterName, ...], Meta(max_length=100)] = ()
+
+
 class Centre(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """
     One building and its rules; a change makes a new value with a new version.
@@ -282,6 +326,7 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     desks: Annotated[tuple[Desk, ...], Meta(max_length=200)] = ()
     grounds: Annotated[tuple[Ground, ...], Meta(max_length=50)] = ()
     policy: Policy = Policy()
+    voice: Voice = Voice()
 
     @cached_property
     def version(self) -> str:

@@ -25,6 +25,7 @@ SLUG = r"\A[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z"
 LETTER = r"\A[A-Z]\Z"
 TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z"
 LANGUAGE = r"\A[a-z]{2,3}\Z"
+PLACEHOLDER = r"\{([a-z]*)\}"
 PATTERNS = {
     SLUG: "is not an id: use 1 to 32 of a–z, 0–9 and hyphens, no hyphen at either end",
     LETTER: "is not a letter for tickets: use one capital from A to Z",
@@ -418,6 +419,46 @@ def _readable(raw: Raw) -> Iterator[Problem]:
                 yield Problem(f"{place}.distance_m", f"{sentence}; use a larger screen or more boards", "warning")
 
 
+def _voice(raw: Raw) -> Iterator[Problem]:
+    """What is said names the number and the counter, in a language of the centre, where somebody hears it."""
+    voice = _table(raw, "voice")
+    languages = [str(code) for _, code in _texts(raw.get("languages", ["vi", "en"]), "")]
+    for place, code in _texts(voice.get("languages"), "voice.languages"):
+        yield from _unknown("language of this centre", languages, place, code)
+    yield from _repeated(_texts(voice.get("languages"), "voice.languages"))
+    pack = voice.get("clip_pack")
+    if isinstance(pack, str) and pack and not re.search(SLUG, pack):
+        sentence = f"{shown(pack)} {PATTERNS[SLUG]}; it names a folder in the clips of the data folder"
+        yield Problem("voice.clip_pack", sentence)
+    phrases = list(_rows(voice, "phrases", "voice"))
+    yield from _repeated((f"{place}.language", row.get("language")) for place, row in phrases)
+    for place, row in phrases:
+        yield from _unknown("language of this centre", languages, f"{place}.language", row.get("language"))
+        for field in ("call", "again", "short"):
+            text = row.get(field)
+            if not isinstance(text, str) or not text:
+                continue
+            places = set(re.findall(PLACEHOLDER, text))
+            allowed = {"number", "counter", "zone"} | ({"times"} if field == "again" else set())
+            if re.search(r"[{}]", re.sub(PLACEHOLDER, "", text)):
+                yield Problem(f"{place}.{field}", "has a { or } that opens or closes nothing")
+            for missing in sorted({"number", "counter"} - places):
+                yield Problem(f"{place}.{field}", f"does not say the {missing}: write {{{missing}}} where it belongs")
+            for unknown in sorted(places - allowed):
+                yield Problem(f"{place}.{field}", f"{{{unknown}}} is no place here{meant(unknown, allowed)}")
+    if voice.get("enabled", True) is True:
+        heard = {
+            str(zone)
+            for _, row in _rows(raw, "boards")
+            if row.get("speaks", True) is True
+            for _, zone in _texts(row.get("zones"), "")
+        }
+        shown_at = {str(zone) for _, row in _rows(raw, "boards") for _, zone in _texts(row.get("zones"), "")}
+        for place, row in _rows(raw, "zones"):
+            if str(row.get("id")) in shown_at - heard:
+                yield Problem(place, f"no board speaks the calls of zone {shown(row.get('id'))}", "warning")
+
+
 _RULES: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     _repeats,
     _references,
@@ -431,6 +472,7 @@ _RULES: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     _timezone,
     _policy,
     _readable,
+    _voice,
 )
 
 

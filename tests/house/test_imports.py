@@ -26,6 +26,7 @@ PLAN = {
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
         queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press
         displays.board displays.frames displays.hall
+        displays.speech
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",

@@ -251,9 +251,36 @@ ERRORS = [
         small(policy__window_s={"counter": 2400}),
         "policy.window_s.counter: is 2400, longer than the standard promise of 1800 s",
     ),
+    # the voice
+    (small(voice={"languages": ["vi", "fr"]}), "voice.languages[1]: no language of this centre 'fr'"),
+    (small(voice={"languages": ["vi", "vi"]}), "voice.languages[1]: 'vi' is taken already by voice.languages[0]"),
+    (
+        small(voice={"dialect": "nord"}),
+        "voice.dialect: 'nord' is not one of central, north, south; did you mean 'north'?",
+    ),
+    (small(voice={"rate": 4}), "voice.rate: is 4; it must lie between 0.5 and 2"),
+    (small(voice={"clip_pack": "../var"}), "voice.clip_pack: '../var' is not an id"),
+    (
+        small(voice={"phrases": [{"language": "km", "call": "{number} {counter}"}]}),
+        "voice.phrases[0].language: no language",
+    ),
+    (
+        small(voice={"phrases": [{"language": "vi", "call": "Mời số {number}"}]}),
+        "voice.phrases[0].call: does not say the counter: write {counter} where it belongs",
+    ),
+    (
+        small(voice={"phrases": [{"language": "vi", "call": "Mời {nunber}, {number}, {counter}"}]}),
+        "voice.phrases[0].call: {nunber} is no place here; did you mean 'number'?",
+    ),
+    (
+        small(voice={"phrases": [{"language": "vi", "call": "Mời {number}, {counter}, {zone"}]}),
+        "voice.phrases[0].call: has a { or } that opens or closes nothing",
+    ),
+    (small(boards__0__speaks="no"), "boards[0].speaks: must be true or false, not the text 'no'"),
 ]
 
 WARNINGS = [
+    (small(boards__0__speaks=False), "zones[0]: no board speaks the calls of zone 'a'"),
     (
         small(departments__0__letter="P", departments__1__letter="T"),
         "counters[0]: letters P and T sound alike and are called at counters 1 and 2",
