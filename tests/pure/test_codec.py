@@ -170,4 +170,4 @@ def test_keys_share_the_tag_of_their_centre():
 
     assert all(key.startswith("qs:{xa-a}:") for key in (*keys.as_list(), keys.bell))
     assert "qs:{xa-a}:bell" == keys.bell
-    assert len(CentreKeys.__slots__) == len(set(keys.as_list())) == 13
+    assert len(CentreKeys.__slots__) == len(set(keys.as_list())) == 14
