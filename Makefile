@@ -75,8 +75,9 @@ browser: $(DEV) $(PAGES) ## the pages in a headless Chromium
 load: $(RUN) ## measure from the planned press to the screen: make load LOAD='…' passes words on
 	$(BIN)/python -m loadtest $(LOAD)
 
-diagram: $(RUN) ## a ticket's life, drawn from its table (Mermaid)
+diagram: $(RUN) ## a ticket's and a dossier's life, drawn from their tables (Mermaid)
 	@$(BIN)/python -m queue_service.tickets
+	@$(BIN)/python -m queue_service.dossiers
 
 pictures: $(DEV) $(PAGES) ## the documents' pictures, taken from a running hall
 	@$(BIN)/python docs/pictures/take.py

@@ -19,6 +19,9 @@ from msgspec import Meta, Struct, field
 from msgspec import inspect as shapes
 
 from queue_service.centre_file import (
+    AGENCY,
+    DATE,
+    DOSSIER_CODE,
     LANGUAGE,
     LETTER,
     SLUG,
@@ -45,6 +48,8 @@ __all__ = [
     "Department",
     "Desk",
     "Dialect",
+    "DifferentDay",
+    "DossierPolicy",
     "FaultyCentre",
     "Ground",
     "Hours",
@@ -75,6 +80,8 @@ __all__ = [
 Slug = Annotated[str, Meta(pattern=SLUG)]
 Letter = Annotated[str, Meta(pattern=LETTER)]
 Time = Annotated[str, Meta(pattern=TIME)]
+Date = Annotated[str, Meta(pattern=DATE)]
+Agency = Annotated[str, Meta(pattern=AGENCY)]
 Language = Annotated[str, Meta(pattern=LANGUAGE)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Motto = Annotated[str, Meta(max_length=200)]
@@ -112,12 +119,24 @@ class Span(Struct, frozen=True, forbid_unknown_fields=True):
         return self.start_minute <= minute < self.end_minute
 
 
+class DifferentDay(Struct, frozen=True, forbid_unknown_fields=True):
+    """A day that is worked at other hours."""
+
+    day: Date
+    sessions: Annotated[tuple[Span, ...], Meta(min_length=1, max_length=12)]
+
+
 class Hours(Struct, frozen=True, forbid_unknown_fields=True):
     """When counters work and when numbers are given, both in the centre's own time zone."""
 
     days: Annotated[tuple[Day, ...], Meta(min_length=1, max_length=7)]
     sessions: Annotated[tuple[Span, ...], Meta(min_length=1, max_length=12)]
     ticket_sessions: Annotated[tuple[Span, ...], Meta(min_length=1, max_length=12)]
+    off: Annotated[tuple[Date, ...], Meta(max_length=400)] = ()
+    """Days off beside the public holidays, which are known."""
+    worked: Annotated[tuple[Date, ...], Meta(max_length=400)] = ()
+    """Days worked though they are a weekend or a holiday: swapped days."""
+    different: Annotated[tuple[DifferentDay, ...], Meta(max_length=400)] = ()
 
     def is_open(self, weekday: int, minute: int) -> bool:
         """Say whether counters work; *weekday* is 0 for Monday, *minute* counts from midnight."""
@@ -145,6 +164,8 @@ class Department(Struct, frozen=True, forbid_unknown_fields=True):
     letter: Letter
     daily_cap: Annotated[int, Meta(ge=1, le=999)] = 999
     mode: Mode = "cluster"
+    agency: Agency = ""
+    """Its own code in dossier codes; empty: the centre's."""
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
@@ -300,6 +321,21 @@ class Voice(Struct, frozen=True, forbid_unknown_fields=True):
     letters: Annotated[tuple[LetterName, ...], Meta(max_length=100)] = ()
 
 
+class DossierPolicy(Struct, frozen=True, forbid_unknown_fields=True):
+    """How dossiers are numbered and how their time limits run."""
+
+    agency: Agency = ""
+    """The centre's code in dossier codes; empty: its id in capitals, which no real code looks like."""
+    code: Annotated[str, Meta(pattern=DOSSIER_CODE)] = "{agency}-{yymmdd}-{sequence}"
+    digits: Annotated[int, Meta(ge=3, le=9)] = 4
+    days: Annotated[tuple[Day, ...], Meta(min_length=1, max_length=7)] = DAYS[:5]
+    """Weekdays that count towards a limit; a hall may be open on more."""
+    cut_off: Time = "15:00"
+    """Limits shorter than a day begin the next working day for what comes at this time or later."""
+    extensions: Annotated[int, Meta(ge=0, le=9)] = 1
+    """How often a dossier may be promised for a later day."""
+
+
 class Centre(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """
     One building and its rules; a change makes a new value with a new version.
@@ -327,6 +363,7 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     grounds: Annotated[tuple[Ground, ...], Meta(max_length=50)] = ()
     policy: Policy = Policy()
     voice: Voice = Voice()
+    dossiers: DossierPolicy = DossierPolicy()
 
     @cached_property
     def version(self) -> str:

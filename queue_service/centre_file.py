@@ -7,6 +7,7 @@ once. Feeds ``centre.py``, the command line and the administration pages.
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import itertools
 import json
@@ -26,11 +27,17 @@ LETTER = r"\A[A-Z]\Z"
 TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z"
 LANGUAGE = r"\A[a-z]{2,3}\Z"
 PLACEHOLDER = r"\{([a-z]*)\}"
+DATE = r"\A20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z"
+AGENCY = r"\A([A-Za-z0-9][A-Za-z0-9.]{0,23})?\Z"
+DOSSIER_CODE = r"\A([A-Za-z0-9._-]|\{(agency|department|yymmdd)\}){1,60}\{sequence\}\Z"
 PATTERNS = {
     SLUG: "is not an id: use 1 to 32 of a–z, 0–9 and hyphens, no hyphen at either end",
     LETTER: "is not a letter for tickets: use one capital from A to Z",
     TIME: "is not a time of day: write hours and minutes as 07:30",
     LANGUAGE: "is not a language: use its code of two or three small letters, such as vi",
+    DATE: "is not a date: write year, month and day as 2026-08-22",
+    AGENCY: "is not an agency's code: use letters, digits and dots, such as H15.50.05.13",
+    DOSSIER_CODE: "is no template: use letters, digits, . _ - and {agency}, {department}, {yymmdd}; {sequence} ends it",
 }
 """Every pattern a text of the file may have to match, and what to say when it does not."""
 
@@ -355,7 +362,7 @@ def _counter_ids(raw: Raw) -> Iterator[Problem]:
 def _hours(raw: Raw) -> Iterator[Problem]:
     """Sessions run forward, in order, without overlap; numbers are given while somebody will still serve them."""
     hours = _table(raw, "hours")
-    spans = {part: list(_spans(hours, part)) for part in ("sessions", "ticket_sessions")}
+    spans = {part: list(_spans(hours, part, "hours")) for part in ("sessions", "ticket_sessions")}
     for part in spans.values():
         for place, start, end in part:
             if start >= end:
@@ -367,6 +374,34 @@ def _hours(raw: Raw) -> Iterator[Problem]:
     for place, start, end in spans["ticket_sessions"]:
         if start < end and spans["sessions"] and not any(s < end <= e for _, s, e in spans["sessions"]):
             yield Problem(place, f"gives numbers until {_clock(end)}, when no session is open", "warning")
+
+
+def _calendar(raw: Raw) -> Iterator[Problem]:
+    """Days of the calendar exist, each has one kind, and their sessions run forward."""
+    hours = _table(raw, "hours")
+    days = [entry for part in ("off", "worked") for entry in _texts(hours.get(part), f"hours.{part}")]
+    days += [(f"{place}.day", row.get("day")) for place, row in _rows(hours, "different", "hours")]
+    yield from _repeated(days)
+    for place, day in days:
+        if isinstance(day, str) and re.search(DATE, day):
+            try:
+                dt.date.fromisoformat(day)
+            except ValueError:
+                yield Problem(place, f"there is no {day}")
+    for place, row in _rows(hours, "different", "hours"):
+        for at, start, end in _spans(row, "sessions", place):
+            if start >= end:
+                yield Problem(at, f"ends at {_clock(end)}, not after its start at {_clock(start)}")
+
+
+def _dossier_codes(raw: Raw) -> Iterator[Problem]:
+    """Two days or two agencies never share a sequence of dossier codes."""
+    template = _table(raw, "dossiers").get("code", "{agency}-{yymmdd}-{sequence}")
+    if isinstance(template, str) and re.search(DOSSIER_CODE, template):
+        for word in ("{agency}", "{yymmdd}"):
+            if word not in template:
+                yield Problem("dossiers.code", f"has no {word}: codes of different days or agencies would run on")
+    yield from _repeated(_texts(_table(raw, "dossiers").get("days"), "dossiers.days"))
 
 
 def _timezone(raw: Raw) -> Iterator[Problem]:
@@ -469,6 +504,8 @@ _RULES: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     _sounds,
     _counter_ids,
     _hours,
+    _calendar,
+    _dossier_codes,
     _timezone,
     _policy,
     _readable,
@@ -507,8 +544,8 @@ def _table(raw: Raw, part: str) -> Raw:
     return table if isinstance(table, dict) else {}
 
 
-def _spans(hours: Raw, part: str) -> Iterator[tuple[str, int, int]]:
-    for place, row in _rows(hours, part, "hours"):
+def _spans(table: Raw, part: str, inside: str) -> Iterator[tuple[str, int, int]]:
+    for place, row in _rows(table, part, inside):
         start, end = row.get("from"), row.get("to")
         pattern = r"([01][0-9]|2[0-3]):[0-5][0-9]"
         if (

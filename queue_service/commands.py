@@ -20,19 +20,23 @@ CounterId = NewType("CounterId", str)
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A wish.  Each subclass is carried out by the Function named after it: ``CallNext`` by ``qs_call_next``."""
+class Wish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What somebody wants done."""
+
+    @classmethod
+    def press_name(cls) -> str:
+        """The wish's name in addresses, steps and metrics: ``CallNext`` -> ``call-next``."""
+        return _WORD.sub("-", cls.__name__).lower()
+
+
+class Command(Wish, frozen=True, kw_only=True, omit_defaults=True):
+    """A wish about the hall.  The Function named after it carries it out: ``CallNext`` by ``qs_call_next``."""
 
     function: ClassVar[str]
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
         cls.function = "qs_" + cls.press_name().replace("-", "_")
-
-    @classmethod
-    def press_name(cls) -> str:
-        """The command's name in addresses and metrics: ``CallNext`` -> ``call-next``."""
-        return _WORD.sub("-", cls.__name__).lower()
 
 
 class TicketCommand(Command, frozen=True, kw_only=True, omit_defaults=True):

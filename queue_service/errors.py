@@ -13,7 +13,8 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── UnknownCounter                 UNKNOWN_COUNTER
     │   ├── UnknownTicket                  UNKNOWN_TICKET
     │   ├── UnknownBoard                   UNKNOWN_BOARD
-    │   └── UnknownProcedure               UNKNOWN_PROCEDURE
+    │   ├── UnknownProcedure               UNKNOWN_PROCEDURE
+    │   └── UnknownDossier                 UNKNOWN_DOSSIER
     ├── Conflict                      409  CONFLICT
     │   ├── WrongState                     WRONG_STATE         the ticket's life has no such step
     │   ├── CounterBusy                    COUNTER_BUSY        a ticket is already at the counter
@@ -31,6 +32,10 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── DayNotLater                    DAY_NOT_LATER
     │   ├── TooEarlyNoShow                 TOO_EARLY_NO_SHOW   call again first
     │   ├── InboxFull                      INBOX_FULL          too many messages that nobody has read
+    │   ├── CodeTaken                      CODE_TAKEN          another dossier has this code
+    │   ├── SupplementAgain                SUPPLEMENT_AGAIN    a second time needs a reason
+    │   ├── ExtendedAlready                EXTENDED_ALREADY
+    │   ├── CauseNeeded                    CAUSE_NEEDED        a late dossier needs a cause
     │   └── StaleCentre                    STALE_CENTRE        the configuration held here is old: read it again
     ├── BadRequest                    400  BAD_REQUEST
     │   ├── Malformed                      MALFORMED
@@ -131,6 +136,12 @@ class UnknownProcedure(NotFound):
     code = "UNKNOWN_PROCEDURE"
 
 
+class UnknownDossier(NotFound):
+    """No such dossier here, or the secret is not that of its slip; which of the two is not said."""
+
+    code = "UNKNOWN_DOSSIER"
+
+
 class Conflict(QueueError):
     """The request is well formed, and the hall is not in a state that allows it.  Nothing was done."""
 
@@ -138,7 +149,7 @@ class Conflict(QueueError):
 
 
 class WrongState(Conflict):
-    """The ticket's life has no such step from where it stands."""
+    """The life of the ticket, or of the dossier, has no such step from where it stands."""
 
     code = "WRONG_STATE"
 
@@ -231,6 +242,30 @@ class InboxFull(Conflict):
     """Too many messages lie there that nobody has read; nothing was sent."""
 
     code = "INBOX_FULL"
+
+
+class CodeTaken(Conflict):
+    """Another dossier of the installation has this code."""
+
+    code = "CODE_TAKEN"
+
+
+class SupplementAgain(Conflict):
+    """Missing papers were asked for before; the law wants it once, so a second time needs a reason."""
+
+    code = "SUPPLEMENT_AGAIN"
+
+
+class ExtendedAlready(Conflict):
+    """The dossier has been promised for a later day as often as the centre allows."""
+
+    code = "EXTENDED_ALREADY"
+
+
+class CauseNeeded(Conflict):
+    """The dossier is late, and nobody has said why."""
+
+    code = "CAUSE_NEEDED"
 
 
 class StaleCentre(Conflict):

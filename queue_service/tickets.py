@@ -14,8 +14,9 @@ their minds within a minute.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 
@@ -146,13 +147,13 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     note: str | None = None
 
 
-def diagram() -> str:
-    """The table as a Mermaid state diagram."""
+def diagram(table: Mapping[Any, Mapping[type[Any], str]] = TRANSITIONS, final: Collection[str] = FINAL) -> str:
+    """A table of transitions as a Mermaid state diagram."""
     lines = ["stateDiagram-v2"]
-    for state, row in TRANSITIONS.items():
-        for command, after in row.items():
-            lines.append(f"    {state or '[*]'} --> {after}: {command.press_name()}")
-    lines.extend(f"    {state} --> [*]" for state in sorted(FINAL))
+    for state, row in table.items():
+        for wish, after in row.items():
+            lines.append(f"    {state or '[*]'} --> {after}: {wish.press_name()}")
+    lines.extend(f"    {state} --> [*]" for state in sorted(final))
     return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ PLAN = {
         queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
         queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press
+        queue_service.working_days queue_service.dossiers queue_service.slips
         displays.board displays.frames displays.hall
         displays.speech
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
@@ -71,8 +72,8 @@ BUILD_A_CORE = ("loadtest.replay", "loadtest.whatif", "loadtest.bench_*")
 # Above the core, who speaks Redis all the same: the feed reads what the core wrote, accounts have keys of their own.
 SPEAK_REDIS = {"displays.feed", "queue_service.identity"}
 
-# The words do no I/O: of the outside they know codecs, of the standard library nothing that waits.
-CODECS = {"msgpack", "msgspec"}
+# The words do no I/O: of the outside they know codecs and the calendar, of the standard library nothing that waits.
+CODECS = {"msgpack", "msgspec", "holidays"}
 WAITING = {"asyncio", "concurrent", "http", "multiprocessing", "selectors", "socket", "ssl", "subprocess", "threading"}
 
 
