@@ -136,6 +136,11 @@ def _transferred(view: View, event: Event) -> None:
     _begins_to_wait(view, event)
 
 
+def _placed(view: View, event: Event) -> None:
+    _wait(view, event.get("left") or (), -1)
+    _begins_to_wait(view, event)
+
+
 def _step_undone(view: View, event: Event) -> None:
     _wait(view, event.get("left") or (), -1)
     _wait(view, event.get("lines") or (), 1)
@@ -167,6 +172,7 @@ CHANGES: Final[Mapping[str, Callable[[View, Event], None]]] = {
     "TicketCancelled": _gives_up,
     "TicketExpired": _gives_up,
     "TicketRevived": _begins_to_wait,
+    "TicketPlaced": _placed,
     "StepUndone": _step_undone,
     "CounterOpened": lambda view, event: _set(view, event["counter"], state="open"),
     "CounterPaused": lambda view, event: _set(view, event["counter"], state="paused"),

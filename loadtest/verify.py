@@ -34,6 +34,7 @@ from queue_service.commands import (
     Recall,
     Resume,
     Revive,
+    SetPlace,
     Start,
     Transfer,
 )
@@ -53,11 +54,12 @@ CAUSES: Mapping[str, tuple[type[Command], ...]] = {
     "TicketMovedBack": (MarkLate, MarkNoShow),
     "TicketCancelled": (Cancel,),
     "TicketRevived": (Revive,),
+    "TicketPlaced": (SetPlace,),
     "TicketExpired": (Expire,),
 }
 """Event -> the presses that may have caused it; what they make of a ticket is in TRANSITIONS."""
 
-JOIN_LINE = frozenset({"TicketIssued", "TicketTransferred", "TicketRevived"})
+JOIN_LINE = frozenset({"TicketIssued", "TicketTransferred", "TicketRevived", "TicketPlaced"})
 LEAVE_LINE = frozenset({"TicketCalled", "TicketCancelled", "TicketExpired", "StepUndone"})
 
 CLOCK_SLACK_MS = 5.0
@@ -353,7 +355,7 @@ def _order(history: History, margin_ms: Mapping[str, float]) -> Iterator[Fault]:
                 if passed_ms > margin_ms.get(event["class"], 0.0):
                     sentence = f"event {event['seq']}: {event['number']} before {number}, {passed_ms} ms older"
                     yield Fault(Kind.OUT_OF_ORDER, sentence)
-            case "TicketCancelled" | "TicketExpired" | "TicketMovedBack" | "TicketTransferred":
+            case "TicketCancelled" | "TicketExpired" | "TicketMovedBack" | "TicketTransferred" | "TicketPlaced":
                 for line in waiting.values():
                     line.pop(event["ticket"], None)
             case _:

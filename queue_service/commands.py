@@ -85,6 +85,22 @@ class Revive(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
 
 
+class SetPlace(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    A supervisor decides where the ticket stands, and says why.  Exactly one of *before*, *after* and *at_ms*.
+
+    Args:
+        service: the line; None: that of the ticket. before: the ticket, by id or number, that is to be next behind it.
+        after: how many people of the line will be ahead, at most 99. at_ms: as if it had come then.
+    """
+
+    reason: str
+    service: str | None = None
+    before: str | None = None
+    after: int | None = None
+    at_ms: int | None = None
+
+
 class Expire(TicketCommand, frozen=True, kw_only=True, omit_defaults=True):
     """The day of the ticket is over."""
 

@@ -104,7 +104,7 @@ class Mirror:
             case "TicketTransferred":
                 self._free(event)
                 self._stand(event)
-            case "TicketRevived" | "TicketMovedBack" | "TicketReassigned":
+            case "TicketRevived" | "TicketMovedBack" | "TicketReassigned" | "TicketPlaced":
                 self._stand(event)
             case "TicketCalled":
                 self._overtake(event)

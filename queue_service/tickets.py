@@ -35,6 +35,7 @@ from queue_service.commands import (
     Recall,
     Resume,
     Revive,
+    SetPlace,
     Start,
     Transfer,
 )
@@ -62,6 +63,7 @@ TRANSITIONS: dict[State | None, dict[type[Command], State]] = {
         CallChosen: State.CALLED,
         MarkPrinted: State.WAITING,
         MarkLate: State.WAITING,
+        SetPlace: State.WAITING,
         Cancel: State.CANCELLED,
         Expire: State.EXPIRED,
     },
@@ -83,6 +85,7 @@ TRANSITIONS: dict[State | None, dict[type[Command], State]] = {
     State.PARKED: {
         Resume: State.CALLED,
         Revive: State.WAITING,
+        SetPlace: State.WAITING,
         Cancel: State.CANCELLED,
         Expire: State.EXPIRED,
         MarkPrinted: State.PARKED,
@@ -90,6 +93,7 @@ TRANSITIONS: dict[State | None, dict[type[Command], State]] = {
     State.NO_SHOW: {
         CallChosen: State.CALLED,
         Revive: State.WAITING,
+        SetPlace: State.WAITING,
         Expire: State.EXPIRED,
         MarkPrinted: State.NO_SHOW,
     },
@@ -145,6 +149,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     ended_at_ms: int | None = None
     park_reason: str | None = None
     note: str | None = None
+    placed: dict[str, Any] | None = None
+    """By whom and when a supervisor decided where the ticket stands: ``by``, ``at_ms``."""
 
 
 def diagram(table: Mapping[Any, Mapping[type[Any], str]] = TRANSITIONS, final: Collection[str] = FINAL) -> str:

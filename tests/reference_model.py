@@ -313,7 +313,7 @@ class ReferenceModel:
             one for one in self.line(ticket["service"], ticket["class"]) if (one["virtual_ms"], parts(one)) > here
         ][:places]
         if behind:
-            ticket["virtual_ms"] = behind[-1]["virtual_ms"]
+            ticket |= {"virtual_ms": behind[-1]["virtual_ms"], "placed": None}
             ticket["order"] = behind[-1]["order"] + ":" + parts(ticket)[-1]
         return bool(behind)
 
@@ -379,6 +379,7 @@ class ReferenceModel:
     ) -> None:
         """The one place where a call happens."""
         before, was = deepcopy(ticket), ticket["state"]
+        why = {**why, "placed": ticket.get("placed")}
         call = len(self.events) + 1
         ticket |= {"service": service, "department": self.department(service, ticket)}
         ticket |= {"state": "called", "counter": counter["id"], "called_at_ms": self.now, "rings": 1, "call": call}
@@ -597,7 +598,7 @@ class ReferenceModel:
         """To the next line of the visit, with at most some of its age."""
         was = {"from_department": ticket["department"], "from_service": ticket["service"], "counter": counter["id"]}
         oldest = self.now - self.centre.policy.transfer_age_cap_s * 1000
-        ticket["virtual_ms"] = max(ticket["issued_at_ms"], oldest)
+        ticket |= {"virtual_ms": max(ticket["issued_at_ms"], oldest), "placed": None}
         self.mark_call(ticket, counter, "waiting")
         counter["last"]["state"] = "waiting"
         self.stand_in_line(ticket, to_counter)
@@ -689,6 +690,69 @@ class ReferenceModel:
         self.tell("TicketRevived", ticket, STANDING, was=was, reason=wish.reason)
         self.offer(ticket)
         return self.answer(ticket, ahead=ahead)
+
+    def set_place(self, wish: Any) -> Record:
+        ticket = self.ticket(wish.ticket)
+        self.lawful(ticket, wish)
+        if not wish.reason or [wish.before, wish.after, wish.at_ms].count(None) != 2:
+            raise Refused("MALFORMED")
+        service = wish.service or ticket["service"]
+        if service not in [one.id for one in self.centre.services]:
+            raise Refused("UNKNOWN_SERVICE")
+        if not self.served(service):
+            raise Refused("NOBODY_SERVES")
+        virtual_ms, order = self.wished_place(wish, ticket, service)
+        is_moved = service != ticket["service"]
+        was = {"was": ticket["state"], "was_virtual_ms": ticket["virtual_ms"]}
+        was["left"] = ticket["lines"] if ticket["state"] == "waiting" else None
+        if is_moved:
+            was |= {"from_department": ticket["department"], "from_service": ticket["service"]}
+        replaced = ticket["service"] if service not in ticket["needs"] else None
+        needs = [need for need in ticket["needs"] if need != replaced and self.served(need)]
+        if wish.service:
+            needs = [service, *(need for need in needs if need != service)]
+            ticket["half_done"] = service
+        ticket |= {"service": service, "needs": needs, "virtual_ms": virtual_ms, "order": order, "park_reason": None}
+        ticket |= {"placed": {"by": self.actor, "at_ms": self.now}, "state": "away"}
+        ahead = self.ahead(ticket)
+        self.stand_in_line(ticket)
+        ticket["department"] = self.department(ticket["service"], ticket)
+        self.tell("TicketPlaced", ticket, STANDING, reason=wish.reason, **was)
+        self.offer(ticket)
+        return self.answer(ticket, ahead=ahead)
+
+    def wished_place(self, wish: Any, ticket: Record, service: str) -> tuple[int, str]:
+        """The virtual arrival and the order with which it stands where it is wished to."""
+        own = parts(ticket)[-1]
+        if wish.at_ms is not None:
+            if not self.now - 86_400_000 <= wish.at_ms <= self.now:
+                raise Refused("MALFORMED")
+            return wish.at_ms, own
+        promise = {cls.id: cls.promise_s * 1000 for cls in self.centre.policy.classes}
+
+        def stands(one: Record) -> tuple[int, tuple[str, ...]]:
+            return one["virtual_ms"] + promise[one["class"]], parts(one)
+
+        line = sorted((one for one in self.waiting(service) if one is not ticket), key=stands)
+        if wish.before is not None:
+            target = self.ticket(self.numbers.get(wish.before.upper(), wish.before))
+            if target not in line:
+                raise Refused("WRONG_STATE")
+            n = line.index(target)
+        elif 0 <= wish.after <= 99:
+            n = wish.after
+        else:
+            raise Refused("MALFORMED")
+        front, behind = line[:n][-1:], line[n : n + 1]
+        if not line:
+            return ticket["virtual_ms"], own
+        low = stands(front[0]) if front else (0, ())
+        high = stands(behind[0]) if behind else (math.inf, ())
+        due = low[0] if not behind or low[0] == high[0] else int(high[0]) - 1
+        order = (*low[1], own) if low[0] == due else (own,)
+        while low[0] == high[0] and order >= high[1]:  # somebody was put right behind the one in front before
+            order = (*order[:-1], "00000000", own)
+        return due - promise[ticket["class"]], ":".join(order)
 
     def mark_late(self, wish: Any) -> Record:
         ticket = self.ticket(wish.ticket)

@@ -5,9 +5,9 @@ The presses of counter staff, and what they look at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Final, cast
+from typing import Final, cast
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from queue_service import commands, views
 from queue_service.centre import Centre, TicketClass
@@ -42,6 +42,7 @@ from queue_service.http_api.words import (
     Reason,
     Slug,
     TicketIdText,
+    TicketText,
     actor_of,
 )
 from queue_service.identity import Identity, allow
@@ -63,7 +64,7 @@ class CloseBody(Body, frozen=True):
 class ChosenBody(Body, frozen=True):
     """Which ticket, by id or printed number, and why."""
 
-    ticket: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,22}\Z")]
+    ticket: TicketText
     reason: Line | None = None
 
 

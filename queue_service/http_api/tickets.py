@@ -32,10 +32,12 @@ from queue_service.http_api.words import (
     READERS,
     SUPERVISORS,
     Body,
+    GivenReason,
     Language,
     Reason,
     Slug,
     Streams,
+    TicketText,
     actor_of,
 )
 from queue_service.identity import Identity, allow
@@ -61,6 +63,16 @@ class WhyReply(Struct, frozen=True):
     ticket: str
     why: dict[str, Any] | None
     called: dict[str, Any] | None
+
+
+class PlaceBody(Body, frozen=True):
+    """Where, and why: exactly one of *before*, *after* and *at_ms*."""
+
+    reason: GivenReason
+    service: Slug | None = None
+    before: TicketText | None = None
+    after: Annotated[int, Meta(ge=0, le=99)] | None = None
+    at_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 TICKET: Final = BASE + "/tickets/{ticket}"
@@ -219,6 +231,34 @@ class Tickets:
     ) -> views.TicketReply:
         """For a parked, absent or cancelled ticket whose visitor is back."""
         return await self._press(centre, commands.Revive(ticket=ticket, reason=body.reason), press_id, identity)
+
+    @operation(
+        "POST",
+        TICKET + "/place",
+        summary="Decide where a ticket stands",
+        roles=SUPERVISORS,
+        press=True,
+        body=PlaceBody,
+        answers={200: views.TicketReply},
+        refusals=(UnknownTicket, WrongState, UnknownService, NobodyServes),
+        tags=("tickets",),
+    )
+    async def set_place(
+        self, centre: str, ticket: str, body: PlaceBody, press_id: str, identity: Identity
+    ) -> views.TicketReply:
+        """
+        A waiting ticket moves, a parked or absent one comes back: *before* a ticket (id or printed number), behind
+        *after* people, or as if it had come at *at_ms*; in its own line or that of *service*.
+        """
+        command = commands.SetPlace(
+            ticket=ticket,
+            reason=body.reason,
+            service=body.service,
+            before=body.before,
+            after=body.after,
+            at_ms=body.at_ms,
+        )
+        return await self._press(centre, command, press_id, identity)
 
     async def _press(
         self, centre: str, command: commands.Command, press_id: str, identity: Identity

@@ -23,7 +23,11 @@ RECENT: Final = 12
 
 Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")]
 TicketIdText = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{22}\Z")]
+TicketText = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,22}\Z")]
+"""A ticket by id or printed number."""
 Line = Annotated[str, clean_text(200)]
+GivenReason = Annotated[str, clean_text(200, 1)]
+"""Why, in a few words, and never nothing."""
 Language = Annotated[str, Meta(pattern=r"\A[a-z]{2,3}\Z")]
 
 

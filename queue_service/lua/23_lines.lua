@@ -67,7 +67,7 @@ local function move_back(hall, ticket, places)
   local behind = redis.call('ZRANGEBYLEX', hall.waiting_key, '(' .. waiting_member(ticket, ticket.service), '(' .. prefix .. '0', 'LIMIT', 0, places)
   if #behind == 0 then return false end
   local _, virtual_ms, order = read_member(behind[#behind])
-  ticket.virtual_ms = virtual_ms
+  ticket.virtual_ms, ticket.placed = virtual_ms, nil
   -- ':' sorts after '/', so 'order:own' comes right after 'order' and before the next order.
   ticket.order = order .. ':' .. string.match(ticket.order, '[^:]+$')
   return true

@@ -46,6 +46,7 @@ end
 -- Invite *ticket* to *counter* for *service*: the one place where a call happens.
 local function invite(hall, ticket, service, counter, press_name, why, reason)
   local before, was = copy(ticket), ticket.state
+  why.placed = ticket.placed
   if was == 'waiting' then leave_line(hall, ticket) end
   counter.ready = nil
   ticket.service, ticket.department = service, department_of(hall, service, ticket)
@@ -157,6 +158,7 @@ end
 local function go_on(hall, ticket, counter, to_counter)
   local from_department, from_service = ticket.department, ticket.service
   ticket.virtual_ms = math.max(ticket.issued_at_ms, hall.now - policy_of(hall).transfer_age_cap_ms)
+  ticket.placed = nil
   mark_call(counter, ticket, 'waiting')
   hall.steps[counter.id].state = 'waiting'
   write_counter(hall, counter)

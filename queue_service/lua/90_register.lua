@@ -17,6 +17,7 @@ redis.register_function({ function_name = 'qs_expire', callback = press(expire),
 redis.register_function('qs_revive', press(revive))
 redis.register_function({ function_name = 'qs_mark_late', callback = press(mark_late), flags = ENDING })
 redis.register_function({ function_name = 'qs_mark_printed', callback = press(mark_printed), flags = ENDING })
+redis.register_function('qs_set_place', press(set_place))
 redis.register_function({ function_name = 'qs_undo', callback = press(undo), flags = ENDING })
 redis.register_function({ function_name = 'qs_open', callback = press(open), flags = ENDING })
 redis.register_function({ function_name = 'qs_pause', callback = press(pause), flags = ENDING })

@@ -20,6 +20,7 @@ from queue_service.commands import (
     Recall,
     Resume,
     Revive,
+    SetPlace,
     Start,
     TicketCommand,
     Transfer,
@@ -47,6 +48,8 @@ ELSEWHERE = {"COUNTER_BUSY", "COUNTER_IDLE"}
 
 def wish(command: type[Command]) -> Command:
     """The command, aimed at t1 and the counter q01."""
+    if command is SetPlace:
+        return SetPlace(ticket="t1", reason="asked", after=0)
     if issubclass(command, TicketCommand):
         return command(ticket="t1")
     assert issubclass(command, CounterCommand)

@@ -48,6 +48,7 @@ from queue_service.commands import (
     Resume,
     Revive,
     SendMessage,
+    SetPlace,
     Start,
     SwitchIssuing,
     Transfer,
@@ -234,6 +235,21 @@ class QueueMachine(RuleBasedStateMachine):
         press = random.choice([Revive, Revive, MarkLate, MarkLate, Cancel, Expire, MarkPrinted])
         lawful = [state for state, row in TRANSITIONS.items() if state and press in row]
         self.press(press(ticket=self.a_ticket(random, *lawful)), "phone")
+
+    @rule(random=randoms)
+    def supervise(self, random: Random) -> None:
+        """Another place in line, mostly one that there is."""
+        ticket = self.a_ticket(random, "waiting", "parked", "no_show")
+        service = random.choice([None, None, "a", "b", "c", "d", "nowhere"])
+        now_ms = self.hall.clock.now_ms()
+        where: dict[str, Any] = random.choice(
+            [
+                {"after": random.choice([0, 1, 2, 3, 99, 100])},
+                {"before": self.a_ticket(random, "waiting")},
+                {"at_ms": now_ms - random.choice([0, 1, 400_000, 90_000_000, -1])},
+            ]
+        )
+        self.press(SetPlace(ticket=ticket, reason="asked", service=service, **where), "staff:boss", over=True)
 
     @rule(random=randoms)
     def seat(self, random: Random) -> None:

@@ -23,6 +23,7 @@ NO_CALL = dict.fromkeys(board.CALL_FIELDS)
 
 # What is pressed, and how often.
 PRESSES = {"issue": 6, "counter": 20, "chosen": 2, "resume": 2, "move": 3, "close": 1, "ticket": 2, "rare": 1}
+PRESSES |= {"place": 2}
 AT_COUNTER = {"CallNext": 4, "Start": 1, "Complete": 2, "Recall": 1, "MarkNoShow": 2, "Park": 2, "Undo": 2}
 AT_COUNTER |= {"Pause": 1, "Open": 4}
 AT_TICKET = {"Cancel": 1, "Revive": 1, "MarkLate": 1, "MarkPrinted": 1, "Expire": 1}
@@ -62,6 +63,9 @@ def a_press(dice: random.Random, model: ReferenceModel, n: int) -> tuple[Command
             return Close(counter=counter, drain=dice.random() < 0.5), officer
         case "ticket":
             return getattr(commands, drawn(dice, AT_TICKET))(ticket=ticket), "phone"
+        case "place":
+            service, after = dice.choice("abc"), dice.randrange(3)
+            return commands.SetPlace(ticket=ticket, reason="asked", service=service, after=after), "staff:boss"
     rare: list[Command] = [
         commands.SwitchIssuing(open=dice.random() < 0.7, text="soon"),
         commands.AdvanceDay(day=f"2026-12-{n:04}"),

@@ -51,6 +51,7 @@ ROWS = {
     "cancel": Row(EVERYBODY),
     "mark_late": Row(EVERYBODY),
     "revive": Row(STAFF),
+    "set_place": Row(SUPERVISORS, {"reason": "asked", "after": 0}),
     "open_counter": Row(OFFICERS),
     "pause_counter": Row(OFFICERS),
     "close_counter": Row(OFFICERS),

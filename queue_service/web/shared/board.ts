@@ -31,6 +31,7 @@ const CHANGES: Record<string, Change> = {
   TicketCancelled: givesUp,
   TicketExpired: givesUp,
   TicketRevived: beginsToWait,
+  TicketPlaced: (view, event) => beginsToWait(wait(view, event.left ?? [], -1), event),
   StepUndone: stepUndone,
   CounterOpened: (view, event) => set(view, event.counter, { state: "open" }),
   CounterPaused: (view, event) => set(view, event.counter, { state: "paused" }),

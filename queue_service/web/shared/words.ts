@@ -147,7 +147,7 @@ export interface PublicEvent {
   language?: string;
   was?: string;
   now?: string;
-  /** The lines a ticket enters or leaves, when it is not just that of its service; `left` beside `lines` when a step is undone. */
+  /** The lines a ticket enters or leaves, when it is not just that of its service; `left` beside `lines` when a step is undone or a supervisor moves it. */
   lines?: readonly string[];
   left?: readonly string[];
   call_before?: StoredCall | null;
