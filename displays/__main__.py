@@ -1,35 +1,106 @@
-"""`python -m displays`: the hub as a process of its own."""
+"""`python -m displays`: the hub as a process of its own; `python -m displays panels`: the agent for small panels."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from pathlib import Path
 
+import aiohttp
 import click
+import structlog
 import uvloop
+from prometheus_client import start_http_server
 
 from displays.app import Options, run
+from displays.panel_agent import PanelAgent
+from displays.panel_file import PanelFile, load
+from queue_service.clock import SystemClock
+from queue_service.device_file import FaultyFile, read_secret
+from queue_service.errors import QueueError
 
 CANNOT_START = 3
 """The exit code of a start that failed."""
 
 
-@click.command(context_settings={"show_default": True})
-@click.option("--redis-url", envvar="QUEUE_REDIS_URL", required=True, help="The store that holds the events.")
-@click.option("--service-url", envvar="DISPLAYS_SERVICE_URL", required=True, help="The service that knows the screens.")
+@click.group(invoke_without_command=True, context_settings={"show_default": True})
+@click.option("--redis-url", envvar="QUEUE_REDIS_URL", help="The store that holds the events.")
+@click.option("--service-url", envvar="DISPLAYS_SERVICE_URL", help="The service that knows the screens.")
 @click.option("--host", envvar="DISPLAYS_HOST", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", envvar="DISPLAYS_PORT", default=8090, type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option("--cluster", envvar="DISPLAYS_CLUSTER", is_flag=True, help="The store is a Redis Cluster.")
-def main(redis_url: str, service_url: str, host: str, port: int, *, cluster: bool) -> None:
-    """Push the events of all centres to hall screens."""
+@click.pass_context
+def main(
+    context: click.Context, redis_url: str | None, service_url: str | None, host: str, port: int, *, cluster: bool
+) -> None:
+    """Push the events of all centres to hall screens; or, with a command, drive what hangs beside them."""
+    if context.invoked_subcommand is not None:
+        return
+    if not redis_url or not service_url:
+        raise click.UsageError("Say which store and which service: --redis-url and --service-url.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    service_url = service_url.rstrip("/")
-    options = Options(redis_url=redis_url, service_url=service_url, host=host, port=port, cluster=cluster)
+    options = Options(redis_url=redis_url, service_url=service_url.rstrip("/"), host=host, port=port, cluster=cluster)
     try:
         uvloop.run(run(options))
     except (OSError, ValueError) as error:
         print(f"The displays cannot start: {error}", file=sys.stderr)
         sys.exit(CANNOT_START)
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--check", is_flag=True, help="Explain every mistake of FILE with its place, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print what each panel would be sent now, and stop; no port is opened.")
+def panels(file: Path, check: bool, dry_run: bool) -> None:
+    """Drive counter panels and strips of lamps as FILE says (docs/hardware.md)."""
+    try:
+        settings = load(file)
+        if check:
+            print(f"{file} is in order: {len(settings.panels)} panels on {len(settings.ports)} ports.")
+            return
+        token = read_secret(Path(settings.token_file))
+        if not dry_run and settings.metrics_port:
+            start_http_server(settings.metrics_port, addr="127.0.0.1")
+    except FaultyFile as faulty:
+        for problem in faulty.problems:
+            print(f"{file}: {problem}", file=sys.stderr)
+        sys.exit(CANNOT_START)
+    except (OSError, ValueError) as error:
+        print(f"The agent for panels cannot start: {error}", file=sys.stderr)
+        sys.exit(CANNOT_START)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        asyncio.run(_dry_run(settings, token) if dry_run else _panels(settings, token))
+    except QueueError as error:
+        print(f"The service refuses: {error} ({error.code})", file=sys.stderr)
+        sys.exit(CANNOT_START)
+    except KeyboardInterrupt:
+        pass
+
+
+async def _panels(settings: PanelFile, token: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        await PanelAgent(settings, token, session, SystemClock()).run()
+
+
+async def _dry_run(settings: PanelFile, token: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        agent = PanelAgent(settings, token, session, SystemClock())
+        await agent.read()
+        for panel in agent.panels:
+            line = panel.adapter.show(
+                panel.entry.address, 0, panel.wanted, settings.blink_s if panel.wanted.ring else 0
+            )
+            print(f"{panel.entry.id:<16} {line.decode('ascii').rstrip()}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,16 @@ FEED_REPAIRS = Counter("displays_feed_repairs_total", "Views that differed from 
 FEED_CENTRES = Gauge("displays_feed_centres", "Centres that the feed reads.")
 FEED_STALE = Gauge("displays_feed_stale", "1 while the feed cannot read the store.")
 
+# The agent for panels is a process of its own; port and panel are ids of its settings file.
+PANELS_LINK = Gauge("displays_panels_link", "1 while the agent for panels knows what is true.")
+PANEL_PORT_UP = Gauge("displays_panel_port_up", "1 while the port is open.", ["port"])
+PANEL_PORT_LOSSES = Counter("displays_panel_port_losses_total", "Times a port was lost or did not open.", ["port"])
+PANEL_FRAMES = Counter(
+    "displays_panel_frames_total",
+    "Frames sent to a panel, by what came of it: acknowledged, refused, silent, or told where panels never answer.",
+    ["panel", "outcome"],
+)
+
 # Children are looked up once: .labels() costs more than the increment.
 SENT_EVENTS = FRAMES_SENT.labels("event")
 SENT_TICKS = FRAMES_SENT.labels("tick")

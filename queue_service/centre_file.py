@@ -93,6 +93,11 @@ def mistakes(raw: object, shape: shapes.Type) -> Iterator[Problem]:
             yield from rule(raw)
 
 
+def misshapen(raw: object, shape: shapes.Type) -> Iterator[Problem]:
+    """Find whatever differs from *shape*, in a file of another kind, too."""
+    yield from _misshapen(raw, shape, "")
+
+
 # --------------------------------------------------------------------------------------------------------------
 # Shape: one walk along the types of a centre, so that all faults are found and not only the first.
 # --------------------------------------------------------------------------------------------------------------

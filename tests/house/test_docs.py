@@ -299,10 +299,11 @@ def test_pages_say_nothing_of_what_is_not_theirs():
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-def test_the_unit_is_well_formed(tmp_path: Path):
-    """As `systemd-analyze verify` sees it, with a program that exists."""
-    unit = tmp_path / "queue-service@.service"
-    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text("deploy/queue-service@.service"), flags=re.M))
+@pytest.mark.parametrize("source", sorted((ROOT / "deploy").glob("*.service")), ids=lambda source: source.name)
+def test_units_are_well_formed(tmp_path: Path, source: Path):
+    """As `systemd-analyze verify` sees them, with a program that exists."""
+    unit = tmp_path / source.name
+    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text(source), flags=re.M))
     answer = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert (0, "") == (answer.returncode, answer.stderr)
 

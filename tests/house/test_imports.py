@@ -26,11 +26,13 @@ PLAN = {
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
         queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press
         queue_service.working_days queue_service.dossiers queue_service.slips
-        displays.board displays.frames displays.hall
+        queue_service.texts queue_service.device_frames queue_service.device_file
+        displays.board displays.frames displays.hall displays.panels displays.panel_file
         displays.speech
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
+    "afar": "queue_service.follower queue_service.device_port",
     "core": """
         queue_service.store queue_service.library queue_service.channel queue_service.embedded queue_service.archive
         queue_service.archive.*
@@ -41,8 +43,8 @@ PLAN = {
     """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
-        counters.client counters.console loadtest.drive loadtest.screens loadtest.bench loadtest.demo
-        loadtest.access loadtest.machine queue_service.pages queue_service.demo
+        displays.panel_agent counters.client counters.console loadtest.drive loadtest.screens loadtest.bench
+        loadtest.demo loadtest.access loadtest.machine queue_service.pages queue_service.demo
     """,
     "roof": "*.app *.cli *.__main__ loadtest.replay loadtest.whatif loadtest.bench_*",
 }
@@ -51,17 +53,18 @@ PLAN = {
 BELOW = {
     "ground": {"ground"},
     "gauges": {"ground", "gauges"},
+    "afar": {"ground"},  # what programs beside the service share: its feed, and ports of small devices
     "core": {"ground", "gauges", "core"},
     "middle": {"ground", "gauges", "core", "middle"},
-    "door": {"ground", "gauges", "middle", "door"},  # doors leave the store alone: they ask the middle floor
-    "roof": {"ground", "gauges", "core", "middle", "door", "roof"},
+    "door": {"ground", "gauges", "afar", "middle", "door"},  # doors leave the store alone: they ask the middle floor
+    "roof": {"ground", "gauges", "afar", "core", "middle", "door", "roof"},
 }
 
 # What a package may import of the others: they know the service by its words only.
 NEIGHBOURS = {
     "queue_service": set(),  # but for its roof, which builds the screens' room too
-    "counters": {("queue_service", "ground")},
-    "displays": {("queue_service", "ground")},
+    "counters": {("queue_service", "ground"), ("queue_service", "afar")},
+    "displays": {("queue_service", "ground"), ("queue_service", "afar")},
     "loadtest": {("queue_service", "ground"), ("displays", "ground"), ("counters", "ground"), ("counters", "door")},
 }
 
@@ -139,7 +142,7 @@ def wrong_step(importer: str, imported: str) -> str | None:
         return f"only the core, the roof, {' and '.join(sorted(SPEAK_REDIS))} speak Redis"
     if other in ("sqlalchemy", "alembic", "aiosqlite", "asyncpg") and not importer.startswith("queue_service.archive."):
         return "only the archive speaks SQL"
-    if other == "aiohttp" and floor not in ("door", "roof"):
+    if other == "aiohttp" and floor not in ("afar", "door", "roof"):
         return "only doors and the roof speak HTTP"
     return None
 

@@ -16,7 +16,7 @@ CATALOGUES = {file.stem: json.loads(file.read_text("utf-8")) for file in TEXTS.g
 VIETNAMESE = CATALOGUES["vi"]
 PAGES = {"shared": "queue_service/web/shared", "kiosk": "queue_service/web/kiosk", "board": "displays/web"}
 PAGES |= {"console": "counters/web", "phone": "queue_service/web/phone", "start": "queue_service/web/start"}
-PAGES |= {"docs": "queue_service/web/docs"}
+PAGES |= {"docs": "queue_service/web/docs", "panel": "displays"}
 KEY = re.compile(rf"""["'`]((?:{"|".join(PAGES)})\.(?:[a-z0-9_.-]|\$\{{[^`]*?\}})+)["'`]""")
 """A key in quotes; one put together (`console.class-${ticket.class}`) stands for every key that fits."""
 HOLE = re.compile(r"\$\{[^`]*?\}")
@@ -27,7 +27,11 @@ COUNTED = ("one", "other")
 def sources() -> dict[str, str]:
     """Path -> text of every source of a page."""
     files = chain.from_iterable((ROOT / folder).rglob("*") for folder in PAGES.values())
-    return {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in files if file.suffix in {".svelte", ".ts"}}
+    return {
+        str(file.relative_to(ROOT)): file.read_text("utf-8")
+        for file in files
+        if file.suffix in {".svelte", ".ts", ".py"}
+    }
 
 
 def named() -> dict[str, set[str]]:
