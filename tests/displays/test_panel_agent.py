@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from devices_world import APanel, Relay, Wires
 from displays.panel_agent import PanelAgent
 from displays.panel_file import PanelFile, load
 from queue_service.clock import SystemClock
-from service_world import Caller, House, Watcher, a_hall, a_house, until
+from service_world import Caller, House, Watcher, a_hall, a_house
+from service_world import until as until_in_time
 
+until = partial(until_in_time, deadline_s=30)  # answers of half a second, tried again after growing pauses
 A_DAY = "[brightness]\nday = 7\nnight = 7\n"
 
 
@@ -67,7 +70,7 @@ async def at_work(house: House, file: Path) -> AsyncIterator[PanelAgent]:
     settings: PanelFile = load(file)
     agent = PanelAgent(
         settings, str(house.board.token), house.session, SystemClock(),
-        first_return_s=0.05, answer_s=0.2, first_pause_s=0.05,
+        first_return_s=0.05, answer_s=0.5, first_pause_s=0.05,
     )  # fmt: skip
     running = asyncio.create_task(agent.run())
     try:
@@ -256,7 +259,7 @@ async def test_without_a_link_the_idle_mark_replaces_a_stale_call(house: House, 
         relay.cut()
         await house.lan.at("q02", "complete")
         after = await call(house, house.lan)
-        await until(lambda: panel.rows[:1] == ["----"], "idle", 25)
+        await until(lambda: panel.rows[:1] == ["----"], "idle")
         assert after not in panel.history
         relay.mend()
         await until(lambda: panel.rows[:1] == [after], "the truth")
