@@ -91,6 +91,11 @@ def refusal(status: int, body: bytes, retry_after_s: float = 1.0) -> QueueError:
     return kind(detail, retry_after_s) if issubclass(kind, Later) else kind(detail)
 
 
+def _said(**wish: Any) -> dict[str, Any]:
+    """What of a wish is said."""
+    return {name: value for name, value in wish.items() if value is not None}
+
+
 class Link:
     """
     One identity on one HTTP session: sends requests, repeats what is safe to repeat, turns refusals into errors.
@@ -298,8 +303,7 @@ class CounterClient(Link):
 
     async def call(self, ticket: str, *, reason: str | None = None, key: PressId | None = None) -> PressReply:
         """Call a chosen ticket, by id or printed number, out of turn and on record."""
-        body = {"ticket": ticket} if reason is None else {"ticket": ticket, "reason": reason}
-        return await self.press(Button.CALL, body, key)
+        return await self.press(Button.CALL, _said(ticket=ticket, reason=reason), key)
 
     async def recall(self, *, key: PressId | None = None) -> PressReply:
         """Announce the called ticket again, everywhere."""
@@ -309,9 +313,21 @@ class CounterClient(Link):
         """The visitor has sat down."""
         return await self.press(Button.START, {}, key)
 
-    async def complete(self, *, key: PressId | None = None) -> PressReply:
-        """The visitor is served."""
-        return await self.press(Button.COMPLETE, {}, key)
+    async def complete(
+        self, done: Mapping[str, int] | None = None, outcome: str | None = None, *, key: PressId | None = None
+    ) -> PressReply:
+        """
+        The visitor is served.
+
+        Args:
+            done: procedure -> dossiers of it.
+            outcome: of the centre's list.
+
+        Raises:
+            RecordMissing: the centre wants to know what was done.  UnknownProcedure: not in its catalogue.
+        """
+        items = [{"procedure": code, "dossiers": dossiers} for code, dossiers in (done or {}).items()]
+        return await self.press(Button.COMPLETE, _said(done=items or None, outcome=outcome), key)
 
     async def no_show(self, *, key: PressId | None = None) -> PressReply:
         """
@@ -322,9 +338,9 @@ class CounterClient(Link):
         """
         return await self.press(Button.NO_SHOW, {}, key)
 
-    async def park(self, reason: str, *, key: PressId | None = None) -> PressReply:
-        """Set the visitor aside, who fetches a paper and comes back to this counter."""
-        return await self.press(Button.PARK, {"reason": reason}, key)
+    async def park(self, reason: str, *, until_ms: int | None = None, key: PressId | None = None) -> PressReply:
+        """Set the visitor aside, who fetches a paper and means to be back at *until_ms*."""
+        return await self.press(Button.PARK, _said(reason=reason, until_ms=until_ms), key)
 
     async def resume(self, ticket: str, *, key: PressId | None = None) -> PressReply:
         """Call a parked ticket back."""
@@ -335,22 +351,30 @@ class CounterClient(Link):
         *,
         service: str | None = None,
         counter: str | None = None,
+        officer: str | None = None,
         note: str | None = None,
         key: PressId | None = None,
     ) -> PressReply:
-        """Send the visitor on to another service, or to one counter, with number and age."""
-        wish = {"service": service, "counter": counter, "note": note}
-        return await self.press(
-            Button.TRANSFER, {name: value for name, value in wish.items() if value is not None}, key
-        )
+        """
+        Send the visitor on to another service, to one counter or to an officer, with number and age.
+
+        Raises:
+            OfficerNotSeated: who is meant sits at no counter now.
+        """
+        wish = _said(service=service, counter=counter, officer=officer, note=note)
+        return await self.press(Button.TRANSFER, wish, key)
+
+    async def note(self, text: str | None, *, key: PressId | None = None) -> PressReply:
+        """Keep *text* on the ticket in hand, for staff; None takes the note away."""
+        return await self.press(Button.NOTE, _said(text=text), key)
 
     async def ask_help(self, text: str | None = None, *, key: PressId | None = None) -> PressReply:
         """Ask a supervisor to come; asking again changes the words."""
-        return await self.press(Button.ASK_HELP, {} if text is None else {"text": text}, key)
+        return await self.press(Button.ASK_HELP, _said(text=text), key)
 
     async def answer_help(self, text: str | None = None, *, key: PressId | None = None) -> PressReply:
         """Nobody is needed any more; or, as a supervisor, say who comes."""
-        return await self.press(Button.ANSWER_HELP, {} if text is None else {"text": text}, key)
+        return await self.press(Button.ANSWER_HELP, _said(text=text), key)
 
     async def send_message(self, text: str, *, key: PressId | None = None) -> None:
         """
@@ -409,8 +433,8 @@ class KioskClient(Link):
         Raises:
             IssuingClosed: tickets are not issued now.  NumbersExhausted: the department's numbers of today are used up.
         """
-        wish = {"service": service, "class": cls, "ground": ground, "language": language, "procedure": procedure}
-        return await self._ticket("", {name: value for name, value in wish.items() if value is not None}, key)
+        wish = _said(service=service, ground=ground, language=language, procedure=procedure)
+        return await self._ticket("", wish | ({} if cls is None else {"class": cls}), key)
 
     async def printed(self, ticket: str, *, key: PressId | None = None) -> TicketView:
         """The slip is on paper."""

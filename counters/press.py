@@ -22,6 +22,7 @@ from queue_service.commands import (
     Complete,
     CounterCommand,
     MarkNoShow,
+    Note,
     Park,
     PressId,
     Recall,
@@ -47,6 +48,7 @@ class Button(StrEnum):
     PARK = "park"
     RESUME = "resume"
     TRANSFER = "transfer"
+    NOTE = "note"
     ASK_HELP = "ask-help"
     ANSWER_HELP = "answer-help"
     """At one's own counter: nobody is needed any more."""
@@ -60,6 +62,7 @@ AT_THE_COUNTER: Mapping[Button, type[CounterCommand]] = {
     Button.NO_SHOW: MarkNoShow,
     Button.PARK: Park,
     Button.TRANSFER: Transfer,
+    Button.NOTE: Note,
 }
 """Presses about the ticket that is at the counter."""
 
@@ -111,6 +114,7 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
     park_reason: str | None = None
+    park_until_ms: int | None = None
     note: str | None = None
 
 

@@ -184,6 +184,6 @@ CHANGES: Final[Mapping[str, Callable[[View, Event], None]]] = {
 
 UNSEEN: Final = frozenset(
     {"TicketPrinted", "TicketMovedBack", "TicketReassigned", "CentreChanged", "EpochRenewed"}
-    | {"HelpAsked", "HelpAnswered", "MessageSent", "MessageRead"}
+    | {"TicketNoted", "HelpAsked", "HelpAnswered", "MessageSent", "MessageRead"}
 )
 """Types that change nothing on a board (which counters a slip names is the slip's and the phone's matter)."""

@@ -125,7 +125,7 @@ def centre_of(meta: Row, id: str, mode: Mode) -> Centre:
             auto_ready=False,
             enforce_hours=True,
             calls_before_no_show=1,
-            no_show_back_places=0,
+            no_show_returns=0,
         ),
     )
 

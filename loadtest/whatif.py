@@ -40,7 +40,7 @@ class Setting:
     def centre(self, centre: Centre, id: str) -> Centre:
         """*centre* so run, under another *id*."""
         counters = tuple(self._counter(counter) for counter in centre.counters)
-        policy = msgspec.structs.replace(centre.policy, auto_ready=False, calls_before_no_show=1, no_show_back_places=0)
+        policy = msgspec.structs.replace(centre.policy, auto_ready=False, calls_before_no_show=1, no_show_returns=0)
         return msgspec.structs.replace(centre, id=id, counters=counters, policy=policy)
 
     def _counter(self, counter: Counter) -> Counter:

@@ -228,13 +228,14 @@ class Service:
             stack.push_async_callback(hub.stop)
             mirrors = Mirrors(store, hub.listen)
             stack.push_async_callback(mirrors.close)
-            self._dispatch = Dispatch(store, self.clock, mirrors.read)
+            catalogues: dict[str, Catalogue] = {}
+            self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues)
             await prepare(self._dispatch.store)
-            centres, catalogues = await self._centres()
+            centres = await self._centres(catalogues)
             self._identities = Identities(client)
             stack.callback(self._identities.close)
             await hub.start()
-            runner = web.AppRunner(self._application(hub, catalogues), **RUNNER_OPTIONS, shutdown_timeout=3)
+            runner = web.AppRunner(self._application(hub), **RUNNER_OPTIONS, shutdown_timeout=3)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             site = web.TCPSite(
@@ -287,8 +288,8 @@ class Service:
                     _log.exception("the embedded server does not start")
                     await asyncio.sleep(1)
 
-    async def _centres(self) -> tuple[list[Centre], dict[str, Catalogue]]:
-        """Put the centre files in force, and read the catalogues of all centres of the installation."""
+    async def _centres(self, catalogues: dict[str, Catalogue]) -> list[Centre]:
+        """Put the centre files in force, and read the *catalogues* of all centres of the installation."""
         files = self.settings.centres or (
             (EXAMPLES / "demo-tinh.toml", EXAMPLES / "demo-xa.toml") if self._with_demo else ()
         )
@@ -296,14 +297,13 @@ class Service:
             await self._dispatch.configure(load_centre(file))
         centres = [await self._dispatch.centre(id) for id in await self._dispatch.store.centre_ids()]
         folders = {EXAMPLES, *(file.parent for file in self.settings.centres)}
-        catalogues = {}
         for centre in centres:
             for folder in folders:
                 if (file := folder / f"{centre.id}-procedures.json").is_file():
                     catalogues[centre.id] = Catalogue.load(file)
-        return centres, catalogues
+        return centres
 
-    def _application(self, hub: Hub, catalogues: Mapping[str, Catalogue]) -> web.Application:
+    def _application(self, hub: Hub) -> web.Application:
         self._guard = guard = Guard(
             self._identities,
             self.clock,
@@ -319,7 +319,7 @@ class Service:
         register(
             app,
             Sessions(self._identities, self.clock, is_secure=guard.is_secure),
-            Centres(self._dispatch, catalogues, self.settings.public_url),
+            Centres(self._dispatch, self.settings.public_url),
             Tickets(self._dispatch, boards),
             Counters(self._dispatch),
             Halls(self._dispatch, boards),

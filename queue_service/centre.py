@@ -56,10 +56,12 @@ __all__ = [
     "Kiosk",
     "LetterName",
     "Mode",
+    "Outcome",
     "Policy",
     "Problem",
     "Purpose",
     "Reading",
+    "Recording",
     "Serves",
     "Service",
     "Span",
@@ -91,6 +93,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Mode = Literal["cluster", "counter", "department"]
 TicketClass = Literal["standard", "priority", "appointment"]
 Purpose = Literal["submit", "collect", "advice"]
+Recording = Literal["off", "optional", "required"]
 Dialect = Literal["north", "central", "south"]
 Reading = Literal["digits", "number"]
 
@@ -255,6 +258,14 @@ class Windows(Struct, frozen=True, forbid_unknown_fields=True):
     department: Annotated[int, Meta(ge=0, le=3_600)] = 0
 
 
+class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a service at a counter may end."""
+
+    id: Slug
+    name: Name
+    name_en: Name
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The rules a centre may set; the defaults are the measured ones."""
 
@@ -274,6 +285,14 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     auto_ready: bool = True
     enforce_hours: bool = False
     transfer_age_cap_s: Annotated[int, Meta(ge=0, le=14_400)] = 900
+    record: Recording = "optional"
+    """Whether officers say what was done when they complete."""
+    outcomes: Annotated[tuple[Outcome, ...], Meta(min_length=1, max_length=12)] = (
+        Outcome("done", "Đã giải quyết", "Done"),
+        Outcome("incomplete", "Hồ sơ chưa đủ", "Papers incomplete"),
+        Outcome("referred", "Hướng dẫn nơi khác", "Referred elsewhere"),
+        Outcome("declined", "Không tiếp nhận", "Not accepted"),
+    )
 
     def promise_s(self, cls: TicketClass) -> int:
         """Seconds of waiting promised to *cls*."""

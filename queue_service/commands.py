@@ -149,8 +149,19 @@ class Start(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """The visitor has sat down."""
 
 
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """A procedure that was handled, and how many dossiers of it."""
+
+    procedure: str
+    """The national code in the centre's catalogue."""
+    dossiers: int = 1
+
+
 class Complete(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
-    """The visitor is served."""
+    """The visitor is served; what was done is checked by ``dispatch.check_record``."""
+
+    done: tuple[Done, ...] | None = None
+    outcome: str | None = None
 
 
 class MarkNoShow(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
@@ -161,6 +172,8 @@ class Park(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """Set aside: the visitor fetches a paper and comes back to this counter."""
 
     reason: str | None = None
+    until_ms: int | None = None
+    """When the visitor means to be back."""
 
 
 class Resume(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
@@ -170,7 +183,7 @@ class Resume(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Transfer(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
-    """Send the visitor on to *service*, or to the counter *to_counter*, keeping number and age."""
+    """Send the visitor on to *service*, to a counter, or to where an officer sits, keeping number and age."""
 
     service: str | None = None
     further: tuple[str, ...] | None = None
@@ -178,7 +191,15 @@ class Transfer(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     served: bool = False
     """The service here was completed."""
     to_counter: str | None = None
+    to_officer: str | None = None
+    """As an actor: ``staff:lan``."""
     note: str | None = None
+
+
+class Note(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """Keep *text* on the ticket in hand for whoever serves it next; nothing takes the note away."""
+
+    text: str | None = None
 
 
 class Undo(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -21,13 +22,27 @@ from queue_service import metrics
 from queue_service.centre import Centre
 from queue_service.clock import Clock, business_day
 from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
-from queue_service.commands import AdvanceDay, Command, Configure, IssueTicket, Press, RenewEpoch
-from queue_service.errors import IssuingClosed, NotFound, QueueError, StaleCentre
+from queue_service.commands import AdvanceDay, Command, Complete, Configure, IssueTicket, Press, RenewEpoch
+from queue_service.errors import (
+    IssuingClosed,
+    Malformed,
+    NotFound,
+    QueueError,
+    RecordMissing,
+    StaleCentre,
+    UnknownProcedure,
+)
 from queue_service.mirror import Mirror
+from queue_service.procedures import Catalogue, Procedure
 from queue_service.store import Day, TicketStore
 
 DONE_SHOWN = 24
 """Tickets done at a counter that its officer can look back on."""
+
+LOOKED_BACK = 1000
+"""Events looked back on for the procedures that a counter handles most."""
+
+NO_PROCEDURES = Catalogue(())
 
 SYSTEM = "system"
 """The actor of what the service does by itself."""
@@ -55,12 +70,20 @@ class Dispatch:
         store: where the centres live.
         clock: tells the time of a press.
         mirror: what a centre's hall looks like now, for the wait that a new ticket announces; None where nobody asks.
+        catalogues: the procedures of each centre, for what officers say was done.
     """
 
-    def __init__(self, store: TicketStore, clock: Clock, mirror: ReadMirror | None = None) -> None:
+    def __init__(
+        self,
+        store: TicketStore,
+        clock: Clock,
+        mirror: ReadMirror | None = None,
+        catalogues: Mapping[str, Catalogue] | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
         self._mirror = mirror
+        self._catalogues = catalogues if catalogues is not None else {}
         self._centres: dict[str, Centre] = {}
 
     async def centre(self, id: str) -> Centre:
@@ -86,6 +109,10 @@ class Dispatch:
         """
         centre = self._centres[id] = await self.store.read_centre(id)
         return centre
+
+    def catalogue(self, id: str) -> Catalogue:
+        """The procedures of the centre; one without a file has none."""
+        return self._catalogues.get(id, NO_PROCEDURES)
 
     async def in_force(self, id: str) -> tuple[Centre, Day]:
         """
@@ -166,12 +193,14 @@ class Dispatch:
             new_ticket=new_ticket_id() if isinstance(command, IssueTicket) else "",
             wait=await self._announced(centre, command, now_ms) if isinstance(command, IssueTicket) else None,
         )
-        if isinstance(command, IssueTicket) and not over:
-            try:
+        try:
+            if isinstance(command, IssueTicket) and not over:
                 check_hours(centre, now_ms)
-            except IssuingClosed:
-                if not await self.store.is_answered(centre_id, press.press_id):
-                    raise
+            if isinstance(command, Complete):
+                check_record(centre, self.catalogue(centre_id), command)
+        except QueueError:  # a repeat gets the first answer, whatever has changed since
+            if not await self.store.is_answered(centre_id, press.press_id):
+                raise
         try:
             return await self.store.carry_out(centre_id, command, press, centre.version)
         except StaleCentre:
@@ -211,6 +240,31 @@ class Dispatch:
         done = [id for id, at in mirror.done.items() if at == counter]
         return [*parked, *done[-DONE_SHOWN:]]
 
+    async def usual_procedures(self, centre: Centre, counter: str, limit: int) -> list[Procedure]:
+        """
+        The procedures that *counter* and its lines have handled most of late, then those of its departments.
+
+        Source: the last events of the centre, so every worker says the same and nothing more has to be kept.
+        """
+        catalogue = self.catalogue(centre.id)
+        if not catalogue.procedures:
+            return []
+        last = int((await self.store.read_day(centre.id))["seq"])
+        events = await self.store.read_events(centre.id, max(0, last - LOOKED_BACK), LOOKED_BACK)
+        services = {line.service for line in centre.counter(counter).serves}
+        handled: Counter[str] = Counter()
+        for event in events:
+            for item in event.get("done") or ():
+                if event["counter"] == counter:
+                    handled[item["procedure"]] += LOOKED_BACK  # what is done here comes before all that is done beside
+                elif event["service"] in services:
+                    handled[item["procedure"]] += 1
+        departments = {centre.service(service).department for service in services}
+        codes = [code for code, _ in handled.most_common()]
+        codes += [one.code for one in catalogue.procedures if one.department in departments]
+        found = (catalogue.get(code) for code in dict.fromkeys(codes))
+        return [procedure for procedure in found if procedure is not None][:limit]
+
     async def worst_overtaking_ms(self, centre: str) -> int:
         """The worst overtaking of the day that this process knows of (``Mirror.worst_overtaking_ms``)."""
         mirror = await self._mirror(centre) if self._mirror is not None else None
@@ -238,6 +292,30 @@ def check_hours(centre: Centre, now_ms: int) -> None:
     if not centre.hours.is_issuing(local.weekday(), local.hour * 60 + local.minute):
         spans = ", ".join(f"{span.start}–{span.end}" for span in centre.hours.ticket_sessions)
         raise IssuingClosed(f"numbers are handed out from {spans}")
+
+
+def check_record(centre: Centre, catalogue: Catalogue, command: Complete) -> None:
+    """
+    Refuse to complete with what the catalogue or the centre does not know, or without what the centre wants to know.
+
+    Raises:
+        UnknownProcedure: not in the catalogue.
+        Malformed: an outcome the centre has not, a procedure named twice, or a record where the centre keeps none.
+        RecordMissing: the centre wants an outcome and, if it has a catalogue, a procedure.
+    """
+    policy = centre.policy
+    done, outcome = command.done or (), command.outcome
+    if policy.record == "off" and (done or outcome):
+        raise Malformed("this centre does not record what was done")
+    for item in done:
+        if catalogue.get(item.procedure) is None:
+            raise UnknownProcedure(f"there is no procedure {item.procedure} at this centre")
+    if len({item.procedure for item in done}) < len(done):
+        raise Malformed("name each procedure once, with its number of dossiers")
+    if outcome is not None and outcome not in [known.id for known in policy.outcomes]:
+        raise Malformed(f"there is no outcome {outcome} at this centre")
+    if policy.record == "required" and (outcome is None or (catalogue.procedures and not done)):
+        raise RecordMissing("say which procedures were handled and with what outcome, and complete again")
 
 
 def _count(centre: str, ticket: dict[str, Any], now_ms: int) -> None:

@@ -31,6 +31,8 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── TicketElsewhere                TICKET_ELSEWHERE    the ticket is at another counter
     │   ├── DayNotLater                    DAY_NOT_LATER
     │   ├── TooEarlyNoShow                 TOO_EARLY_NO_SHOW   call again first
+    │   ├── OfficerNotSeated               OFFICER_NOT_SEATED  who is meant sits at no counter now
+    │   ├── RecordMissing                  RECORD_MISSING      the centre wants to know what was done
     │   ├── InboxFull                      INBOX_FULL          too many messages that nobody has read
     │   ├── CodeTaken                      CODE_TAKEN          another dossier has this code
     │   ├── SupplementAgain                SUPPLEMENT_AGAIN    a second time needs a reason
@@ -236,6 +238,18 @@ class TooEarlyNoShow(Conflict):
     """The visitor was not called often enough to be marked absent."""
 
     code = "TOO_EARLY_NO_SHOW"
+
+
+class OfficerNotSeated(Conflict):
+    """The officer who is meant sits at no counter now."""
+
+    code = "OFFICER_NOT_SEATED"
+
+
+class RecordMissing(Conflict):
+    """The centre wants to know what was done; say it, and complete again."""
+
+    code = "RECORD_MISSING"
 
 
 class InboxFull(Conflict):

@@ -31,6 +31,7 @@ from queue_service.commands import (
     MarkLate,
     MarkNoShow,
     MarkPrinted,
+    Note,
     Park,
     Recall,
     Resume,
@@ -74,12 +75,14 @@ TRANSITIONS: dict[State | None, dict[type[Command], State]] = {
         MarkNoShow: State.NO_SHOW,
         Park: State.PARKED,
         Transfer: State.WAITING,
+        Note: State.CALLED,
         MarkPrinted: State.CALLED,
     },
     State.SERVING: {
         Complete: State.SERVED,
         Park: State.PARKED,
         Transfer: State.WAITING,
+        Note: State.SERVING,
         MarkPrinted: State.SERVING,
     },
     State.PARKED: {
@@ -148,6 +151,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
     park_reason: str | None = None
+    park_until_ms: int | None = None
+    """When a parked visitor means to be back; nothing happens by itself."""
     note: str | None = None
     placed: dict[str, Any] | None = None
     """By whom and when a supervisor decided where the ticket stands: ``by``, ``at_ms``."""

@@ -64,6 +64,8 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int | None
     ended_at_ms: int | None
     park_reason: str | None
+    park_until_ms: int | None
+    """When a parked visitor means to be back."""
     note: str | None
 
 
@@ -293,8 +295,14 @@ def ticket_view(
         started_at_ms=ticket.started_at_ms,
         ended_at_ms=ticket.ended_at_ms,
         park_reason=ticket.park_reason,
+        park_until_ms=ticket.park_until_ms,
         note=ticket.note,
     )
+
+
+def without_note(ticket: TicketView) -> TicketView:
+    """*ticket* as the visitor may see it: notes are words among staff."""
+    return msgspec.structs.replace(ticket, note=None)
 
 
 def counter_view(centre: Centre, id: str, record: Mapping[str, Any] | None) -> CounterView:

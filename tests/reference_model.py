@@ -383,7 +383,7 @@ class ReferenceModel:
         call = len(self.events) + 1
         ticket |= {"service": service, "department": self.department(service, ticket)}
         ticket |= {"state": "called", "counter": counter["id"], "called_at_ms": self.now, "rings": 1, "call": call}
-        ticket |= dict.fromkeys(("started_at_ms", "ended_at_ms", "park_reason"))
+        ticket |= dict.fromkeys(("started_at_ms", "ended_at_ms", "park_reason", "park_until_ms"))
         self.remember(counter, press, before, ticket)
         counter |= {"ready": None, "ticket": ticket["id"], "called_at_ms": self.now, "service": ticket["service"]}
         counter["mean_at_call"] = self.mean(ticket["service"])[0]
@@ -571,7 +571,8 @@ class ReferenceModel:
         ticket, counter = self.in_hand(wish)
         learned = self.learn(ticket)
         self.dismiss(ticket, counter, "served", "complete", learned)
-        self.tell_served(ticket)
+        done = [{"procedure": one.procedure, "dossiers": one.dossiers} for one in wish.done or ()]
+        self.tell_served(ticket, done=done or None, outcome=wish.outcome)
         self.tick_off(ticket)
         if ticket["needs"]:
             self.go_on(ticket, counter)
@@ -585,9 +586,9 @@ class ReferenceModel:
         self.means[ticket["service"]] = after
         return before, after
 
-    def tell_served(self, ticket: Record) -> None:
+    def tell_served(self, ticket: Record, **done: Any) -> None:
         fields = "department service class counter called_at_ms started_at_ms"
-        self.tell("TicketServed", ticket, fields, mean_ms=self.mean(ticket["service"])[0])
+        self.tell("TicketServed", ticket, fields, mean_ms=self.mean(ticket["service"])[0], **done)
 
     def tick_off(self, ticket: Record) -> None:
         """The service in hand is done, and what nobody serves any more is let go."""
@@ -616,7 +617,7 @@ class ReferenceModel:
         ticket |= {"missed": ticket.get("missed", 0) + 1, "half_done": ticket["service"]}
         self.tell("TicketNoShow", ticket, "department service", counter=ticket_was_at)
         places = policy.no_show_back_places
-        if places and ticket["missed"] <= policy.no_show_returns and self.served(ticket["service"]):
+        if ticket["missed"] <= policy.no_show_returns and self.served(ticket["service"]):
             counter["last"] = None
             self.move_back(ticket, places)
             self.stand_in_line(ticket)
@@ -627,15 +628,17 @@ class ReferenceModel:
     def park(self, wish: Any) -> Record:
         ticket, counter = self.in_hand(wish)
         self.dismiss(ticket, counter, "parked", "park")
-        ticket |= {"park_reason": wish.reason, "half_done": ticket["service"]}
-        self.tell("TicketParked", ticket, "department service counter", reason=wish.reason)
+        ticket |= {"park_reason": wish.reason, "park_until_ms": wish.until_ms, "half_done": ticket["service"]}
+        self.tell("TicketParked", ticket, "department service counter", reason=wish.reason, until_ms=wish.until_ms)
         return self.answer(ticket, counter)
 
     def transfer(self, wish: Any) -> Record:
         ticket, counter = self.in_hand(wish)
-        service = wish.service
-        if wish.to_counter:
-            lines = sorted(self.plan(wish.to_counter).serves, key=lambda line: line.level)
+        service, to_counter = wish.service, wish.to_counter
+        if wish.to_officer:
+            to_counter = self.where_sits(wish.to_officer)
+        if to_counter:
+            lines = sorted(self.plan(to_counter).serves, key=lambda line: line.level)
             serves = [line.service for line in lines]
             if service and service not in serves:
                 raise Refused("NOBODY_SERVES")
@@ -654,9 +657,27 @@ class ReferenceModel:
             self.tell_served(ticket)
         self.tick_off(ticket)
         rest = ticket["needs"] if wish.further is None else wish.further
-        ticket |= {"needs": [service, *(need for need in rest if need != service)], "note": wish.note}
-        ticket["half_done"] = service if wish.to_counter else None
-        self.go_on(ticket, counter, wish.to_counter)
+        ticket |= {
+            "needs": [service, *(need for need in rest if need != service)],
+            "note": wish.note or ticket.get("note"),
+        }
+        ticket["half_done"] = service if to_counter else None
+        self.go_on(ticket, counter, to_counter)
+        return self.answer(ticket, counter)
+
+    def where_sits(self, officer: str) -> str:
+        """The counter where somebody works; the first of several."""
+        for plan in self.centre.counters:
+            live = self.counter(plan.id)
+            if live["officer"] == officer and live["state"] != "closed":
+                return plan.id
+        raise Refused("OFFICER_NOT_SEATED")
+
+    def note(self, wish: Any) -> Record:
+        ticket, counter = self.in_hand(wish)
+        if ticket.get("note") != wish.text:
+            ticket["note"] = wish.text
+            self.tell("TicketNoted", ticket, "counter note")
         return self.answer(ticket, counter)
 
     def cancel(self, wish: Any) -> Record:
@@ -684,7 +705,11 @@ class ReferenceModel:
         was = ticket["state"]
         if was == "no_show":
             ticket["virtual_ms"] += self.now - ticket["ended_at_ms"]
-        ticket |= {"park_reason": None, "needs": [need for need in ticket["needs"] if self.served(need)]}
+        ticket |= {
+            "park_reason": None,
+            "park_until_ms": None,
+            "needs": [need for need in ticket["needs"] if self.served(need)],
+        }
         ahead = self.ahead(ticket)
         self.stand_in_line(ticket)
         self.tell("TicketRevived", ticket, STANDING, was=was, reason=wish.reason)
@@ -788,6 +813,8 @@ class ReferenceModel:
         if last["learned"] and self.means[before["service"]] == last["learned"][1]:
             self.means[before["service"]] = last["learned"][0]
         before["printed"] = ticket["printed"]
+        if was_call:  # what was noted since then is not part of the call
+            before["note"] = ticket.get("note")
         self.tickets[before["id"]] = before
         counter |= {"ticket": last["held"], "call": last["call"], "last": None, "ready": None}
         stands = before["state"] == "waiting"

@@ -12,7 +12,7 @@ from msgspec import Struct
 from queue_service import commands, views
 from queue_service.centre import Centre, TicketClass
 from queue_service.codec import Reply, read_ticket
-from queue_service.contract import H, operation
+from queue_service.contract import H, clean_text, operation
 from queue_service.dispatch import Dispatch
 from queue_service.errors import (
     CounterBusy,
@@ -20,14 +20,18 @@ from queue_service.errors import (
     CounterIdle,
     CounterPaused,
     InboxFull,
+    Malformed,
     NobodyServes,
     NothingToUndo,
     NotYourSeat,
+    OfficerNotSeated,
     QueueError,
+    RecordMissing,
     SeatTaken,
     TicketElsewhere,
     TooEarlyNoShow,
     UndoExpired,
+    UnknownProcedure,
     UnknownService,
     UnknownTicket,
     WrongState,
@@ -68,6 +72,33 @@ class ChosenBody(Body, frozen=True):
     reason: Line | None = None
 
 
+class DoneItem(Body, frozen=True):
+    """A procedure that was handled, and how many dossiers of it."""
+
+    procedure: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+    dossiers: Annotated[int, Meta(ge=0, le=999)] = 1
+
+
+class CompleteBody(Body, frozen=True):
+    """What was done, where the centre records it."""
+
+    done: Annotated[tuple[DoneItem, ...], Meta(max_length=20)] = ()
+    outcome: Slug | None = None
+
+
+class ParkBody(Body, frozen=True):
+    """Why, and when the visitor means to be back."""
+
+    reason: Line | None = None
+    until_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
+class NoteBody(Body, frozen=True):
+    """What the next colleague should know; nothing takes the note away."""
+
+    text: Line | None = None
+
+
 class ResumeBody(Body, frozen=True):
     """Which parked ticket."""
 
@@ -75,10 +106,12 @@ class ResumeBody(Body, frozen=True):
 
 
 class TransferBody(Body, frozen=True):
-    """To which service or counter."""
+    """To which service, counter or officer."""
 
     service: Slug | None = None
     counter: Slug | None = None
+    officer: Annotated[str, clean_text(64, 1)] | None = None
+    """Account name; the ticket goes to the counter where this officer sits now."""
     note: Line | None = None
 
 
@@ -92,6 +125,7 @@ COUNTER: Final = BASE + "/counters/{counter}"
 SEAT: Final = (NotYourSeat,)
 IN_HAND: Final = (NotYourSeat, CounterIdle, WrongState)
 UNDOING: Final = (NotYourSeat, NothingToUndo, UndoExpired, TicketElsewhere, CounterBusy)
+SENDING: Final = (*IN_HAND, UnknownService, NobodyServes, OfficerNotSeated)
 CALLING: Final = (NotYourSeat, CounterBusy, CounterPaused, CounterClosed)
 
 
@@ -164,22 +198,34 @@ class Counters:
         """From called to serving."""
         return await self._press(centre, commands.Start(counter=counter), press_id, identity)
 
-    @press_operation("complete", "The visitor is served", IN_HAND)
-    async def complete(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
-        """The counter is free."""
-        return await self._press(centre, commands.Complete(counter=counter), press_id, identity)
+    @press_operation("complete", "The visitor is served", (*IN_HAND, UnknownProcedure, RecordMissing), CompleteBody)
+    async def complete(
+        self, centre: str, counter: str, body: CompleteBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """The counter is free.  What was done is recorded, and by the centre's rule must be said."""
+        done = tuple(commands.Done(procedure=item.procedure, dossiers=item.dossiers) for item in body.done) or None
+        command = commands.Complete(counter=counter, done=done, outcome=body.outcome)
+        return await self._press(centre, command, press_id, identity)
 
     @press_operation("no-show", "Called and absent", (*IN_HAND, TooEarlyNoShow))
     async def mark_no_show(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:
         """After the centre's number of calls; by its policy the ticket is missed or waits again some places back."""
         return await self._press(centre, commands.MarkNoShow(counter=counter), press_id, identity)
 
-    @press_operation("park", "Set the ticket aside", IN_HAND, Reason)
+    @press_operation("park", "Set the ticket aside", IN_HAND, ParkBody)
     async def park(
-        self, centre: str, counter: str, body: Reason, press_id: str, identity: Identity
+        self, centre: str, counter: str, body: ParkBody, press_id: str, identity: Identity
     ) -> views.CounterReply:
-        """The visitor fetches something and keeps the place."""
-        return await self._press(centre, commands.Park(counter=counter, reason=body.reason), press_id, identity)
+        """The visitor fetches something and keeps the place.  Nothing happens by itself when the time has come."""
+        command = commands.Park(counter=counter, reason=body.reason, until_ms=body.until_ms)
+        return await self._press(centre, command, press_id, identity)
+
+    @press_operation("note", "Note something about the visitor", IN_HAND, NoteBody)
+    async def note(
+        self, centre: str, counter: str, body: NoteBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """For staff only; it stays on the ticket and is shown at the next counter."""
+        return await self._press(centre, commands.Note(counter=counter, text=body.text or None), press_id, identity)
 
     @press_operation("resume", "Call a parked ticket", (*CALLING, UnknownTicket, WrongState), ResumeBody)
     async def resume(
@@ -188,12 +234,17 @@ class Counters:
         """One's own or another counter's."""
         return await self._press(centre, commands.Resume(counter=counter, ticket=body.ticket), press_id, identity)
 
-    @press_operation("transfer", "Send the visitor on", (*IN_HAND, UnknownService, NobodyServes), TransferBody)
+    @press_operation("transfer", "Send the visitor on", SENDING, TransferBody)
     async def transfer(
         self, centre: str, counter: str, body: TransferBody, press_id: str, identity: Identity
     ) -> views.CounterReply:
-        """To a service or a counter; number and class stay, and up to a quarter of an hour of age."""
-        command = commands.Transfer(counter=counter, service=body.service, to_counter=body.counter, note=body.note)
+        """To a service, a counter or an officer; number and class stay, and up to a quarter of an hour of age."""
+        if body.counter is not None and body.officer is not None:
+            raise Malformed("Say to which counter or to which officer, not both.")
+        officer = f"staff:{body.officer}" if body.officer is not None else None
+        command = commands.Transfer(
+            counter=counter, service=body.service, to_counter=body.counter, to_officer=officer, note=body.note
+        )
         return await self._press(centre, command, press_id, identity)
 
     @press_operation("ask-help", "Ask a supervisor to come", SEAT, HelpBody)

@@ -5,8 +5,7 @@ What a centre is, and what can be looked up there.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from aiohttp import web
@@ -18,8 +17,11 @@ from queue_service.dispatch import Dispatch
 from queue_service.errors import (
     UnknownProcedure,
 )
-from queue_service.http_api.words import BASE, Body, Language, Slug
+from queue_service.http_api.words import BASE, OFFICERS, Body, Language, Slug
 from queue_service.procedures import Catalogue, FieldCount, Procedure, fee_text, time_text
+
+QUICK: Final = 9
+"""As many as there are digits to choose with."""
 
 
 class ProcedureQuery(Body, frozen=True):
@@ -93,9 +95,8 @@ class Centres:
         public_url: under which phones reach the pages; None: under whatever address we are asked.
     """
 
-    def __init__(self, dispatch: Dispatch, catalogues: Mapping[str, Catalogue], public_url: str | None) -> None:
+    def __init__(self, dispatch: Dispatch, public_url: str | None) -> None:
         self._dispatch = dispatch
-        self._catalogues = catalogues
         self._public_url = public_url
 
     @operation("GET", "/api/v1/centres", summary="All centres", answers={200: CentreList}, tags=("centre",))
@@ -128,9 +129,23 @@ class Centres:
     )
     async def find_procedures(self, centre: str, query: ProcedureQuery) -> ProcedureList:
         """Accents may be left out, and one slip a word is forgiven."""
-        catalogue = await self._catalogue(centre)
-        found = catalogue.search(query.q, query.department, query.field, query.limit)
+        found = (await self._catalogue(centre)).search(query.q, query.department, query.field, query.limit)
         return ProcedureList(tuple(_procedure_item(p, query.language) for p in found.procedures), found.total)
+
+    @operation(
+        "GET",
+        BASE + "/counters/{counter}/procedures",
+        summary="What a counter usually handles",
+        roles=OFFICERS,
+        query=TextQuery,
+        answers={200: ProcedureList},
+        tags=("procedures", "counters"),
+    )
+    async def usual_procedures(self, centre: str, counter: str, query: TextQuery) -> ProcedureList:
+        """Most often handled first, then those of its departments; the quick list when a visit is completed."""
+        configured = await self._dispatch.centre(centre)
+        usual = await self._dispatch.usual_procedures(configured, counter, QUICK)
+        return ProcedureList(tuple(_procedure_item(p, query.language) for p in usual), len(usual))
 
     @operation(
         "GET",
@@ -166,7 +181,7 @@ class Centres:
 
     async def _catalogue(self, centre: str) -> Catalogue:
         await self._dispatch.centre(centre)
-        return self._catalogues.get(centre) or Catalogue(())
+        return self._dispatch.catalogue(centre)
 
 
 def _procedure_item(procedure: Procedure, language: str) -> ProcedureItem:

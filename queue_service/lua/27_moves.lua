@@ -51,7 +51,7 @@ local function invite(hall, ticket, service, counter, press_name, why, reason)
   counter.ready = nil
   ticket.service, ticket.department = service, department_of(hall, service, ticket)
   ticket.state, ticket.counter, ticket.called_at_ms, ticket.rings = 'called', counter.id, hall.now, 1
-  ticket.started_at_ms, ticket.ended_at_ms, ticket.park_reason = nil, nil, nil
+  ticket.started_at_ms, ticket.ended_at_ms, ticket.park_reason, ticket.park_until_ms = nil, nil, nil, nil
   ticket.call = hall.seq + 1
   remember(hall, counter, press_name, before, ticket)
   counter.ticket, counter.called_at_ms, counter.service = ticket.id, hall.now, ticket.service
@@ -135,7 +135,7 @@ end
 
 local function record_served(hall, ticket, counter)
   record(hall, 'TicketServed', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, class = ticket.class,
-    counter = counter.id, called_at_ms = ticket.called_at_ms, started_at_ms = ticket.started_at_ms, mean_ms = mean_of(hall, ticket.service).ms })
+    counter = counter.id, called_at_ms = ticket.called_at_ms, started_at_ms = ticket.started_at_ms, mean_ms = mean_of(hall, ticket.service).ms, done = hall.wish.done, outcome = hall.wish.outcome })
 end
 
 -- What a visit needs, without *done* and without what nobody serves any more.

@@ -1,5 +1,6 @@
 -- complete: the visitor is served; the mean service time of the line learns from it.  A visit that needs more waits in its next line.
--- ARGS   counter      REPLY  ticket, counter
+-- What was done goes into the event and nowhere else; the service has checked it.
+-- ARGS   counter, done? (list of {procedure, dossiers}), outcome?      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE     COST O(1), of a longer visit as issue_ticket
 
 local function complete(hall)

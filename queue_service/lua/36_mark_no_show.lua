@@ -1,5 +1,5 @@
--- mark_no_show: called often enough and absent.  By the centre's policy the ticket is missed, or waits again some places back (then
--- there is nothing to undo).
+-- mark_no_show: called often enough and absent.  By the centre's policy the ticket is missed, or waits again at once or some places back
+-- (then there is nothing to undo).
 -- ARGS   counter      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE TOO_EARLY_NO_SHOW     COST O(log n)
 
@@ -12,7 +12,7 @@ local function mark_no_show(hall)
       ' times; recall it first')
   end
   local missed, service = (ticket.missed or 0) + 1, piece(hall, 'service:' .. ticket.service)
-  local returns = policy.no_show_back_places > 0 and missed <= policy.no_show_returns and service and #service.counters > 0
+  local returns = missed <= policy.no_show_returns and service and #service.counters > 0
 
   dismiss(hall, ticket, counter, 'no_show', 'no-show')
   ticket.missed, ticket.half_done = missed, ticket.service
@@ -20,7 +20,7 @@ local function mark_no_show(hall)
   write_counter(hall, counter)
   record(hall, 'TicketNoShow', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id })
   if returns then
-    move_back(hall, ticket, policy.no_show_back_places)
+    if policy.no_show_back_places > 0 then move_back(hall, ticket, policy.no_show_back_places) end
     local candidates = stand_in_line(hall, ticket)
     write_ticket(hall, ticket)
     record(hall, 'TicketRevived', standing(ticket, { was = 'no_show' }))

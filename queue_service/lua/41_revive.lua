@@ -16,7 +16,7 @@ local function revive(hall)
   end
   local was = ticket.state
   if was == 'no_show' then ticket.virtual_ms = ticket.virtual_ms + hall.now - ticket.ended_at_ms end
-  ticket.park_reason, ticket.needs = nil, still_needed(hall, ticket)
+  ticket.park_reason, ticket.park_until_ms, ticket.needs = nil, nil, still_needed(hall, ticket)
   local ahead = ahead_of(hall, ticket)
   local candidates = stand_in_line(hall, ticket)
   write_ticket(hall, ticket)

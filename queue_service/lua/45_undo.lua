@@ -18,6 +18,7 @@ local function undo(hall)
 
   local before = last.before
   before.printed = ticket.printed
+  if in_hand then before.note = ticket.note end
   local left, lines
   if ticket.state == 'waiting' then
     leave_line(hall, ticket)

@@ -38,7 +38,7 @@ async def test_a_ticket_is_called_by_its_number(hall_of):
 
 async def test_an_absent_visitor_is_called_again(hall_of):
     """Straight from absence; no line is touched."""
-    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_back_places=0))
+    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_returns=0))
     await hall.open("q01")
     await hall.issue()
     await hall.press(CallNext(counter="q01"))

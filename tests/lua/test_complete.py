@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from builders import a_centre
-from queue_service.commands import CallNext, Complete, IssueTicket, Start
+from queue_service.commands import CallNext, Complete, Done, IssueTicket, Start
+from queue_service.events import public_form
 
 
 async def test_the_visitor_is_served(hall_of):
@@ -76,3 +77,20 @@ async def test_refusals(hall_of):
 
     assert "COUNTER_IDLE" == await hall.refuses(Complete(counter="q01"))
     assert "NOT_YOUR_SEAT" == await hall.refuses(Complete(counter="q01"), actor="staff:minh")
+
+
+async def test_what_was_done_is_in_the_event_and_nowhere_else(hall_of):
+    """Procedures with their dossiers, and the outcome; the public does not see them."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+
+    done = (Done(procedure="1.001", dossiers=3), Done(procedure="2.002"))
+    change = await hall.change(Complete(counter="q01", done=done, outcome="done"))
+
+    (fact,) = change.facts
+    assert [{"procedure": "1.001", "dossiers": 3}, {"procedure": "2.002", "dossiers": 1}] == fact["done"]
+    assert "done" == fact["outcome"]
+    assert not {"t1.done", "t1.outcome"} & set(change.state)
+    assert not {"done", "outcome"} & set(public_form((await hall.events())[-1]))

@@ -34,6 +34,7 @@ from queue_service.commands import (
     MarkNoShow,
     MarkPrinted,
     MarkRead,
+    Note,
     Open,
     Park,
     Pause,
@@ -60,6 +61,7 @@ DAY_OF_EVERYTHING: list[Command] = [
     CallNext(counter="q01"),
     Recall(counter="q01"),
     Start(counter="q01"),
+    Note(counter="q01", text="a word"),
     Complete(counter="q01"),
     Undo(counter="q01"),
     Transfer(counter="q01", service="b"),
@@ -98,7 +100,7 @@ async def live_through(hall: Hall) -> None:
 
 
 def a_day_centre(id: str | None, counters: dict[str, str]) -> Any:
-    return a_centre(counters, id=id, calls_before_no_show=1, no_show_back_places=0)
+    return a_centre(counters, id=id, calls_before_no_show=1, no_show_returns=0)
 
 
 def test_the_day_has_everything():

@@ -77,7 +77,7 @@ def test_every_state_has_a_way():
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.press_name())
 async def test_a_command_succeeds_where_the_law_has_a_row(hall_of, state, command):
     """After it the ticket is in the state the row names; without a row nothing has changed."""
-    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_back_places=0))
+    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_returns=0))
     await in_state(hall, state)
     row = TRANSITIONS[state]
 

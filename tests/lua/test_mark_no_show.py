@@ -8,7 +8,7 @@ from queue_service.commands import CallNext, MarkNoShow, Recall, Start, Undo
 
 async def test_absent_and_missed(hall_of):
     """By a policy without return places."""
-    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_back_places=0))
+    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_returns=0))
     await hall.open("q01")
     await hall.issue()
     await hall.press(CallNext(counter="q01"))
@@ -68,6 +68,20 @@ async def test_absent_and_waits_again_some_places_back(hall_of):
         "waiting": [f"a/standard/t{n}" for n in (2, 3, 1, 4)],
     } == change.state
     assert "NOTHING_TO_UNDO" == await hall.refuses(Undo(counter="q01"))
+
+
+async def test_absent_and_waits_again_in_the_old_place(hall_of):
+    """No place back: whoever is called next is the same visitor."""
+    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_back_places=0))
+    await hall.open("q01")
+    await hall.issue()
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+
+    change = await hall.change(MarkNoShow(counter="q01"))
+
+    assert ["TicketNoShow", "TicketRevived"] == change.told
+    assert ["A001", "A002"] == await hall.line()
 
 
 async def test_the_second_time_absent_is_missed(hall_of):

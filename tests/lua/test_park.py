@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import a_centre
-from queue_service.commands import CallNext, Park
+from queue_service.commands import CallNext, Park, Resume
 
 
 async def test_a_ticket_is_set_aside(hall_of):
@@ -45,3 +45,19 @@ async def test_refusals(hall_of):
     await hall.open("q01")
 
     assert "COUNTER_IDLE" == await hall.refuses(Park(counter="q01"))
+
+
+async def test_the_time_of_return_is_kept_until_the_visitor_is_back(hall_of):
+    """It is told, and nothing happens by itself."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+    until_ms = hall.clock.now_ms() + 600_000
+
+    change = await hall.change(Park(counter="q01", until_ms=until_ms))
+    assert (600_000, 600_000) == (change.state["t1.park_until_ms"], change.facts[0]["until_ms"])
+    hall.clock.advance(700_000)
+    assert (await hall.press(CallNext(counter="q01"))).get("ticket") is None
+
+    assert "park_until_ms" not in (await hall.press(Resume(counter="q01", ticket="t1")))["ticket"]

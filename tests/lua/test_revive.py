@@ -8,7 +8,7 @@ from queue_service.commands import AdvanceDay, CallNext, Cancel, IssueTicket, Ma
 
 async def test_for_an_absent_visitor_the_clock_stood_still(hall_of):
     """She had waited a minute when she was missed, and has waited a minute now."""
-    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_back_places=0))
+    hall = await hall_of(a_centre(calls_before_no_show=1, no_show_returns=0))
     await hall.open("q01")
     await hall.issue()
     hall.clock.advance(60_000)

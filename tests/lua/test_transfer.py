@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import a_centre, standing
-from queue_service.commands import CallNext, IssueTicket, Transfer, Undo
+from queue_service.commands import CallNext, Close, IssueTicket, Open, Transfer, Undo
 
 
 async def test_to_another_service(hall_of):
@@ -146,3 +146,32 @@ async def test_refusals(hall_of):
     assert "UNKNOWN_COUNTER" == await hall.refuses(Transfer(counter="q01", to_counter="q99"))
     assert "NOBODY_SERVES" == await hall.refuses(Transfer(counter="q01", service="c"))
     assert "NOBODY_SERVES" == await hall.refuses(Transfer(counter="q01", service="a", to_counter="q02"))
+
+
+async def test_to_an_officer_goes_where_that_officer_sits_now(hall_of):
+    """The counter with the lowest number, when there are several."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "b", "q03": "b"}))
+    await hall.open("q01")
+    for counter in ("q03", "q02"):
+        await hall.press(Open(counter=counter), actor="staff:minh")
+    await hall.issue("a")
+    await hall.press(CallNext(counter="q01"))
+
+    ticket = (await hall.press(Transfer(counter="q01", to_officer="staff:minh")))["ticket"]
+
+    assert (["q02"], "b", "waiting") == (ticket["counters"], ticket["service"], ticket["state"])
+
+
+async def test_to_an_officer_who_has_left_is_refused(hall_of):
+    """A closed counter is no place, even while its last visitor is there."""
+    hall = await hall_of(a_centre({"q01": "a", "q02": "a"}))
+    await hall.open("q01")
+    await hall.press(Open(counter="q02"), actor="staff:minh")
+    await hall.issue()
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+    await hall.press(CallNext(counter="q02"), actor="staff:minh")
+    await hall.press(Close(counter="q02"), actor="staff:minh")
+
+    assert "OFFICER_NOT_SEATED" == await hall.refuses(Transfer(counter="q01", to_officer="staff:minh"))
+    assert "OFFICER_NOT_SEATED" == await hall.refuses(Transfer(counter="q01", to_officer="staff:nobody"))

@@ -32,6 +32,7 @@ from queue_service.commands import (
     Command,
     Complete,
     CounterCommand,
+    Done,
     Expire,
     Forget,
     IssueTicket,
@@ -39,6 +40,7 @@ from queue_service.commands import (
     MarkNoShow,
     MarkPrinted,
     MarkRead,
+    Note,
     Open,
     Park,
     Pause,
@@ -87,7 +89,7 @@ def some_centre(random: Random) -> Centre:
         cap=random.choice([999, 999, 999, 3]),
         calls_before_no_show=random.choice([1, 2]),
         no_show_back_places=random.choice([2, 1, 0]),
-        no_show_returns=random.choice([1, 2]),
+        no_show_returns=random.choice([1, 2, 0]),
         late_back_places=random.choice([2, 1, 0]),
         auto_ready=random.choice([True, True, True, False]),
         kappa=random.choice([1.0, 0.3, 0.0]),
@@ -211,9 +213,12 @@ class QueueMachine(RuleBasedStateMachine):
             self.at(Resume, counter, ticket=self.a_ticket(random, "parked"))
 
     def go_on(self, random: Random, counter: str) -> None:
-        match random.choice(["complete", "complete", "start", "no-show", "park", "transfer", "transfer"]):
+        match random.choice(["complete", "complete", "start", "no-show", "park", "transfer", "transfer", "note"]):
             case "complete":
-                self.at(Complete, counter)
+                done = random.choice([None, None, (Done(procedure="1.001"), Done(procedure="1.002", dossiers=0))])
+                self.at(Complete, counter, done=done, outcome=random.choice([None, "done"]))
+            case "note":
+                self.at(Note, counter, text=random.choice(["deaf", "deaf", None]))
             case "start":
                 self.at(Start, counter)
             case "no-show":
@@ -221,13 +226,19 @@ class QueueMachine(RuleBasedStateMachine):
                     self.at(Recall, counter)
                 self.at(MarkNoShow, counter)
             case "park":
-                self.at(Park, counter, reason="a paper")
+                until = self.hall.clock.now_ms() + 600_000
+                self.at(Park, counter, reason="a paper", until_ms=random.choice([None, until]))
             case "transfer":
                 service = random.choice(["a", "b", "c", "d", "nowhere", None, None, None])
                 to = random.choice([*COUNTERS, "q99", None, None])
                 further = random.choice([None, None, (), ("a",), ("b", "c"), ("d",), ("nowhere",), ("b", "b")])
                 served = random.random() < 0.3
-                self.at(Transfer, counter, service=service, further=further, to_counter=to, served=served, note="next")
+                officer = random.choice([None, None, None, None, "staff:lan", "staff:minh", "staff:none"])
+                note = random.choice(["next", None])
+                self.at(
+                    Transfer, counter, service=service, further=further, to_counter=to, to_officer=officer,
+                    served=served, note=note,
+                )  # fmt: skip
 
     @rule(random=randoms)
     def visitor(self, random: Random) -> None:

@@ -99,7 +99,7 @@ def crowded(seed: int) -> tuple[Row, list[Row], Centre]:
     profile = read_profile((EXAMPLES / "day-profiles.json").read_bytes(), "commune")
     profile = msgspec.structs.replace(profile, priority_share=0.6)
     meta, events = make_day(centre, profile, "high", seed, closed={"q02", "q04"})
-    policy = msgspec.structs.replace(centre.policy, auto_ready=False, calls_before_no_show=1, no_show_back_places=0)
+    policy = msgspec.structs.replace(centre.policy, auto_ready=False, calls_before_no_show=1, no_show_returns=0)
     return meta, events, msgspec.structs.replace(centre, id=f"crowded-{seed}", policy=policy)
 
 

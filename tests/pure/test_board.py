@@ -82,6 +82,7 @@ def test_folding_events_and_reading_the_store_agree(seed: int) -> None:
         {"q01": "a", "q02": "a b", "q03": "b c"},
         calls_before_no_show=1,
         no_show_back_places=dice.choice([0, 2]),
+        no_show_returns=dice.choice([0, 1]),
         auto_ready=dice.random() < 0.7,
     )
     model = ReferenceModel(centre, DAY, EPOCH, 1_000)

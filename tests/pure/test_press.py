@@ -94,7 +94,15 @@ def test_pause_keeps_the_visitor():
     """A paused counter can finish with whoever is there, and calls nobody."""
     live = live_buttons(a_view("paused", a_ticket(state=State.SERVING)), 0)
 
-    assert {Button.OPEN, Button.CLOSE, Button.ASK_HELP, Button.COMPLETE, Button.PARK, Button.TRANSFER} == live
+    assert {
+        Button.OPEN,
+        Button.CLOSE,
+        Button.ASK_HELP,
+        Button.COMPLETE,
+        Button.PARK,
+        Button.TRANSFER,
+        Button.NOTE,
+    } == live
 
 
 def test_undo_is_live_for_its_seconds():

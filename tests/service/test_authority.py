@@ -62,6 +62,8 @@ ROWS = {
     "send_message": Row(OFFICERS, {"text": "a word", "counter": "q01"}),
     "mark_read": Row(OFFICERS, {"message": 1, "counter": "q01"}),
     "read_messages": Row(SUPERVISORS),
+    "note": Row(OFFICERS),
+    "usual_procedures": Row(OFFICERS),
     "recall": Row(OFFICERS),
     "start": Row(OFFICERS),
     "complete": Row(OFFICERS),
