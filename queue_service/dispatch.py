@@ -246,12 +246,12 @@ class Dispatch:
 
         Source: the last events of the centre, so every worker says the same and nothing more has to be kept.
         """
+        services = {line.service for line in centre.counter(counter).serves}
         catalogue = self.catalogue(centre.id)
         if not catalogue.procedures:
             return []
         last = int((await self.store.read_day(centre.id))["seq"])
         events = await self.store.read_events(centre.id, max(0, last - LOOKED_BACK), LOOKED_BACK)
-        services = {line.service for line in centre.counter(counter).serves}
         handled: Counter[str] = Counter()
         for event in events:
             for item in event.get("done") or ():

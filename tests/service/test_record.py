@@ -1,4 +1,4 @@
-"""What was done at the counter: checked against the catalogue, obligatory where the centre says so, told to staff only."""
+"""What was done at the counter: checked against the catalogue, obligatory where the centre says so, for staff only."""
 
 from __future__ import annotations
 
@@ -124,7 +124,10 @@ async def test_a_visitor_is_sent_to_an_officer(house: House) -> None:
     await house.lan.at("q01", "open")
     await house.lan.at("q01", "call-next")
     assert "OFFICER_NOT_SEATED" == (await house.lan.at("q01", "transfer", officer=house.binh.name)).code
-    assert "MALFORMED" == (await house.lan.at("q01", "transfer", officer=house.binh.name, counter="q02")).code
+    assert (
+        "MALFORMED"
+        == (await house.lan.press("counters/q01/transfer", {"officer": house.binh.name, "counter": "q02"})).code
+    )
     await house.binh.at("q03", "open")
     ticket = (await house.lan.at("q01", "transfer", officer=house.binh.name)).ticket
     assert ["q03"] == ticket["announced"]["counters"]
