@@ -5,9 +5,9 @@ The presses of counter staff, and what they look at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from queue_service import commands, views
 from queue_service.centre import Centre, TicketClass

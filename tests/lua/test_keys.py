@@ -43,6 +43,7 @@ from queue_service.commands import (
     Resume,
     Revive,
     SendMessage,
+    SetPlace,
     Start,
     SwitchIssuing,
     TicketCommand,
@@ -58,6 +59,7 @@ DAY_OF_EVERYTHING: list[Command] = [
     *[IssueTicket(service="a", cls="standard")] * 6,
     MarkPrinted(ticket="t1"),
     MarkLate(ticket="t1"),
+    SetPlace(ticket="t6", after=4, reason="asked"),
     CallNext(counter="q01"),
     Recall(counter="q01"),
     Start(counter="q01"),
@@ -95,7 +97,7 @@ async def live_through(hall: Hall) -> None:
     """A day in which every function is called; in the middle the counters change."""
     for n, wish in enumerate(DAY_OF_EVERYTHING):
         await hall.press(wish)
-        if n == 12:
+        if n == 14:
             await hall.configure(a_day_centre(hall.centre.id, {"q01": "a", "q02": "a", "q03": "b"}))
 
 
