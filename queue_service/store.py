@@ -48,8 +48,8 @@ Records = dict[str, dict[str, Any]]
 Head = tuple[str, str, int, str | None]
 """Service, class, number waiting, first member of the waiting set."""
 
-LEASE_KEY = "qs:{sweeper}:lease"
-"""Who sweeps.  A lease that is lost to a clock jump costs nothing: each step of the sweeper is a press."""
+POSITIONS_AT_ONCE: Final = 100
+"""Centres of one step when all are asked how far they are: no press waits long behind it."""
 
 RESULT_S: Final = 3600
 
@@ -177,13 +177,18 @@ class TicketStore:
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
-    async def take_lease(self, name: str, seconds: int) -> bool:
-        """Whether *name* leads what one process of the installation does, for the next *seconds*."""
-        if await self._read("SET", LEASE_KEY, name, "NX", "EX", seconds):
+    async def take_lease(self, work: str, name: str, seconds: int) -> bool:
+        """
+        Whether *name* does for the next *seconds* the *work* that one process of the installation does.
+
+        A lease that is lost to a jump of the clock costs nothing: such work may be done twice.
+        """
+        key = lease_key(work)
+        if await self._read("SET", key, name, "NX", "EX", seconds):
             return True
-        if await self._read("GET", LEASE_KEY) != name.encode():
+        if await self._read("GET", key) != name.encode():
             return False
-        return bool(await self._read("EXPIRE", LEASE_KEY, seconds))
+        return bool(await self._read("EXPIRE", key, seconds))
 
     async def read_health(self) -> tuple[int, int]:
         """Bytes of memory the store uses, and its clock in Unix milliseconds."""
@@ -204,6 +209,15 @@ class TicketStore:
     async def read_day(self, centre: str) -> Day:
         """The fields of the day."""
         return _text_map(await self._read("HGETALL", centre_keys(centre).day))
+
+    async def read_positions(self, centres: list[str]) -> dict[str, tuple[str, int]]:
+        """Epoch and seq of the newest event of each of *centres* that has one."""
+        found: dict[str, tuple[str, int]] = {}
+        for start in range(0, len(centres), POSITIONS_AT_ONCE):
+            some = centres[start : start + POSITIONS_AT_ONCE]
+            days = await self._read_together([("HMGET", centre_keys(id).day, "epoch", "seq") for id in some])
+            found |= {id: (epoch.decode(), int(seq)) for id, (epoch, seq) in zip(some, days, strict=True) if epoch}
+        return found
 
     async def read_ticket(self, centre: str, ticket: str) -> Ticket:
         """
@@ -299,6 +313,11 @@ class TicketStore:
     async def _read_together(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         with telling():
             return await self._channel.transaction(commands)
+
+
+def lease_key(work: str) -> str:
+    """Who of an installation's processes does *work*."""
+    return f"qs:{{{work}}}:lease"
 
 
 def packed_press(centre: str, command: Command, press: Press, version: str) -> bytes:

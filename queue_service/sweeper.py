@@ -20,6 +20,7 @@ from queue_service.dispatch import SYSTEM, Dispatch
 from queue_service.errors import QueueError
 from queue_service.tickets import FINAL
 
+LEASE = "sweeper"
 LEASE_S = 30
 ROUND_S = 5.0
 FORGET_AT_ONCE = 200
@@ -54,7 +55,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One round over all centres."""
-        leads = await self._dispatch.store.take_lease(self._name, LEASE_S)
+        leads = await self._dispatch.store.take_lease(LEASE, self._name, LEASE_S)
         for id in await self._dispatch.store.centre_ids():
             centre = await self._dispatch.centre(id)
             if leads and await self._dispatch.advance_day(centre):

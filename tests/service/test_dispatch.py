@@ -30,7 +30,7 @@ from queue_service.errors import (
     UnknownService,
 )
 from queue_service.keys import centre_keys
-from queue_service.store import CENTRES_KEY, LEASE_KEY, TicketStore
+from queue_service.store import CENTRES_KEY, TicketStore, lease_key
 from queue_service.sweeper import Sweeper
 
 MONDAY_TEN = 1_795_402_800_000
@@ -67,7 +67,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
     yield world
     if world.centres:
         await client.hdel(CENTRES_KEY, *world.centres)
-    await client.delete(LEASE_KEY)
+    await client.delete(lease_key("sweeper"))
     await channel.close()
     await client.aclose()
 
@@ -209,7 +209,7 @@ async def test_the_sweeper_begins_the_day_and_forgets_who_is_done(world: World) 
     done, waiting = reply["ticket"]["id"], await world.issue(centre, "key-00002")
     await world.one.press(centre.id, Cancel(ticket=done), actor="phone", press_id="key-00003")
     day = (await world.one.store.read_day(centre.id))["day"]
-    await world.redis.delete(LEASE_KEY)
+    await world.redis.delete(lease_key("sweeper"))
     sweeper = Sweeper(world.one)
     await sweeper.sweep()
     assert day == (await world.one.store.read_day(centre.id))["day"]
@@ -224,11 +224,11 @@ async def test_the_sweeper_begins_the_day_and_forgets_who_is_done(world: World) 
 
 
 async def test_only_one_process_of_an_installation_leads(world: World) -> None:
-    await world.redis.delete(LEASE_KEY)
+    await world.redis.delete(lease_key("sweeper"))
     store = world.one.store
-    assert await store.take_lease("one", 30)
-    assert not await store.take_lease("two", 30)
-    assert await store.take_lease("one", 30)
+    assert await store.take_lease("sweeper", "one", 30)
+    assert not await store.take_lease("sweeper", "two", 30)
+    assert await store.take_lease("sweeper", "one", 30)
 
 
 async def test_the_sweeper_survives_a_round_that_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
