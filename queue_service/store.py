@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TooSlow
 
 from queue_service import library, metrics
+from queue_service.assignments import Assignments, assigned, read_assignments
 from queue_service.centre import Centre, TicketClass, build, to_json
 from queue_service.channel import Channel, Full
 from queue_service.codec import (
@@ -40,7 +41,7 @@ from queue_service.keys import centre_keys
 from queue_service.tickets import Ticket
 
 Day = dict[str, str]
-"""The day HASH: epoch, seq, clock, day, version, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``."""
+"""The day HASH (keys.py): epoch, seq, clock, day, version, issuing, ``waiting:<service>``, ``mean:<service>``, …"""
 
 Records = dict[str, dict[str, Any]]
 """Records by id."""
@@ -154,10 +155,15 @@ class TicketStore:
     # -- centres -------------------------------------------------------------------------------------------------------
 
     async def put_centre(self, centre: Centre, command: Configure, press: Press) -> Reply:
-        """Put *centre* in force: for every process of the installation, and for the functions."""
+        """Put the file *centre* in force: for every process of the installation, and for the functions."""
         reply = await self.carry_out(centre.id, command, press)
         await self._read("HSET", CENTRES_KEY, centre.id, to_json(centre))
         return reply
+
+    async def read_assignments(self, centre: str) -> tuple[Assignments, str]:
+        """What counters serve only today, and the business day; both empty for a centre that is not in force yet."""
+        text, day = await self._read("HMGET", centre_keys(centre).day, "assigned", "day")
+        return read_assignments((text or b"").decode()), (day or b"").decode()
 
     async def centre_ids(self) -> list[str]:
         """Ids of all centres of the installation, sorted."""
@@ -165,15 +171,27 @@ class TicketStore:
 
     async def read_centre(self, centre: str) -> Centre:
         """
-        The centre's configuration in force.
+        The centre's configuration in force: its file with the day's assignments.
 
         Raises:
             UnknownCentre: no such centre.
         """
-        data = await self._read("HGET", CENTRES_KEY, centre)
+        file, assignments, _ = await self.read_file(centre)
+        return assigned(file, assignments)
+
+    async def read_file(self, centre: str) -> tuple[Centre, Assignments, str]:
+        """
+        The centre's file, what counters serve only today, and the business day.
+
+        Raises:
+            UnknownCentre: no such centre.
+        """
+        data, (assignments, day) = await asyncio.gather(
+            self._read("HGET", CENTRES_KEY, centre), self.read_assignments(centre)
+        )
         if data is None:
             raise UnknownCentre(f"there is no centre {centre} here")
-        return build(msgspec.json.decode(data))
+        return build(msgspec.json.decode(data)), assignments, day
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -331,6 +349,7 @@ def packed_press(centre: str, command: Command, press: Press, version: str) -> b
             "over": press.over,
             "new_ticket": press.new_ticket,
             "wait": press.wait,
+            "after": press.after,
             "fingerprint": fingerprint(command.function, wish),
             "version": version,
         }

@@ -61,6 +61,8 @@ class Sweeper:
             if leads and await self._dispatch.advance_day(centre):
                 _log.info("business day advanced", centre=id)
             day, counters, tickets, waiting = await self._dispatch.store.read_all(id)
+            if leads and day.get("assigned"):
+                await self._dispatch.return_to_file(id)
             if day["version"] != centre.version:  # put in force by another process
                 await self._dispatch.read_again(id)
             self._gauge(id, counters, tickets, waiting)
