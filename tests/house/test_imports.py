@@ -26,10 +26,9 @@ PLAN = {
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
         queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press
         queue_service.working_days queue_service.dossiers queue_service.slips queue_service.visits
+        queue_service.assignments
         queue_service.texts queue_service.device_frames queue_service.device_file
         displays.board displays.frames displays.hall displays.panels displays.panel_file
-        queue_service.assignments queue_service.working_days queue_service.dossiers queue_service.slips
-        displays.board displays.frames displays.hall
         displays.speech
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
