@@ -20,10 +20,14 @@ from msgspec import inspect as shapes
 
 from queue_service.centre_file import (
     AGENCY,
+    ANY_MEDIA,
+    ANY_SLUG,
     DATE,
     DOSSIER_CODE,
     LANGUAGE,
     LETTER,
+    MEDIA,
+    MOMENT,
     SLUG,
     TIME,
     FaultyCentre,
@@ -40,6 +44,7 @@ __all__ = [
     "CLASSES",
     "DAYS",
     "Board",
+    "BoardSettings",
     "CallPhrases",
     "Centre",
     "ClassPolicy",
@@ -56,6 +61,7 @@ __all__ = [
     "Kiosk",
     "LetterName",
     "Mode",
+    "Notice",
     "Outcome",
     "Policy",
     "Problem",
@@ -87,6 +93,11 @@ Agency = Annotated[str, Meta(pattern=AGENCY)]
 Language = Annotated[str, Meta(pattern=LANGUAGE)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Motto = Annotated[str, Meta(max_length=200)]
+AnySlug = Annotated[str, Meta(pattern=ANY_SLUG)]
+Moment = Annotated[str, Meta(pattern=MOMENT)]
+MediaName = Annotated[str, Meta(pattern=MEDIA)]
+AnyMedia = Annotated[str, Meta(pattern=ANY_MEDIA)]
+Layout = Literal["calls", "counters", "departments", "counter-top"]
 MeanSeconds = Annotated[int, Meta(ge=5, le=14_400)]
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -207,16 +218,42 @@ class Counter(Struct, frozen=True, forbid_unknown_fields=True):
         return next((line.level for line in self.serves if line.service == service), None)
 
 
-class Board(Struct, frozen=True, forbid_unknown_fields=True):
-    """A display in the hall, the zones whose calls it shows, and whether it speaks them."""
+class Notice(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence for the foot of a board, from one minute to another by the centre's own clock; no time: always."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=200)]
+    text_en: Motto = ""
+    start: Moment = field(name="from", default="")
+    end: Moment = field(name="until", default="")
+
+
+class BoardSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a board shows and how: given by the centre's file, or changed while it runs (``boards.py``)."""
+
+    zones: Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=50)]
+    layout: Layout = "calls"
+    counter: AnySlug = ""
+    """The one counter of a ``counter-top`` display."""
+    theme: Literal["day", "night", "auto"] = "day"
+    motto: Motto = ""
+    """Stands beside the centre's name; none: the centre's slogan."""
+    logo: AnyMedia = ""
+    notices: Annotated[tuple[Notice, ...], Meta(max_length=12)] = ()
+    media: Annotated[tuple[MediaName, ...], Meta(max_length=20)] = ()
+    """Pictures and films, one after the other, where they cover no call."""
+    picture_s: Annotated[int, Meta(ge=5, le=600)] = 12
+    late_s: Annotated[int, Meta(ge=5, le=600)] = 20
+    """A call that reaches the board later than this is shown with its time, and not rung."""
+    speaks: bool = True
+    inches: Annotated[float, Meta(ge=7, le=200)] = 55.0
+    distance_m: Annotated[float, Meta(ge=0.3, le=50)] = 12.0
+
+
+class Board(BoardSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A display in the hall, and what it shows."""
 
     id: Slug
     name: Name
-    zones: Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=50)]
-    layout: Literal["landscape", "portrait"] = "landscape"
-    inches: Annotated[float, Meta(ge=7, le=200)] = 55.0
-    distance_m: Annotated[float, Meta(ge=0.3, le=50)] = 12.0
-    speaks: bool = True
 
 
 class Kiosk(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,8 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import inspect as shapes
 
+from queue_service.legible import letters, read_from_m
+
 Raw = dict[str, Any]
 
 SLUG = r"\A[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z"
@@ -30,6 +32,10 @@ PLACEHOLDER = r"\{([a-z]*)\}"
 DATE = r"\A20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z"
 AGENCY = r"\A([A-Za-z0-9][A-Za-z0-9.]{0,23})?\Z"
 DOSSIER_CODE = r"\A([A-Za-z0-9._-]|\{(agency|department|yymmdd)\}){1,60}\{sequence\}\Z"
+ANY_SLUG = r"\A([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?\Z"
+MOMENT = r"\A(20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]) ([01][0-9]|2[0-3]):[0-5][0-9])?\Z"
+MEDIA = r"\A[0-9a-f]{32}\.(png|jpg|webp|mp4|webm)\Z"
+ANY_MEDIA = r"\A([0-9a-f]{32}\.(png|jpg|webp|mp4|webm))?\Z"
 PATTERNS = {
     SLUG: "is not an id: use 1 to 32 of a–z, 0–9 and hyphens, no hyphen at either end",
     LETTER: "is not a letter for tickets: use one capital from A to Z",
@@ -38,6 +44,10 @@ PATTERNS = {
     DATE: "is not a date: write year, month and day as 2026-08-22",
     AGENCY: "is not an agency's code: use letters, digits and dots, such as H15.50.05.13",
     DOSSIER_CODE: "is no template: use letters, digits, . _ - and {agency}, {department}, {yymmdd}; {sequence} ends it",
+    ANY_SLUG: "is not an id: use 1 to 32 of a–z, 0–9 and hyphens, or nothing",
+    MOMENT: "is not a moment: write day and time as 2026-11-22 07:30, or nothing",
+    MEDIA: "is not a file of this centre: use the name that its upload was answered with",
+    ANY_MEDIA: "is not a file of this centre: use the name that its upload was answered with, or nothing",
 }
 """Every pattern a text of the file may have to match, and what to say when it does not."""
 
@@ -447,14 +457,30 @@ def _policy(raw: Raw) -> Iterator[Problem]:
         yield Problem("policy.window_s.department", sentence, "warning")
 
 
+def _boards(raw: Raw) -> Iterator[Problem]:
+    """A display above a desk names its counter; a notice ends after it begins."""
+    counters = _ids(raw, "counters")
+    for place, row in _rows(raw, "boards"):
+        if row.get("counter"):
+            yield from _unknown("counter", counters, f"{place}.counter", row["counter"])
+        elif row.get("layout") == "counter-top":
+            yield Problem(f"{place}.counter", "is missing: a counter-top display belongs to one counter")
+        for at, notice in _rows(row, "notices", place):
+            start, end = notice.get("from"), notice.get("until")
+            if isinstance(start, str) and isinstance(end, str) and start and end and start >= end:
+                yield Problem(f"{at}.until", f"{shown(end)} is not later than {shown(start)}")
+
+
 def _readable(raw: Raw) -> Iterator[Problem]:
-    """A board's letters are tall enough for its farthest reader: cap height at least the distance / 200."""
+    """A board's letters are tall enough for its farthest reader."""
     for place, row in _rows(raw, "boards"):
         inches, distance_m = row.get("inches", 55), row.get("distance_m", 12)
-        if isinstance(inches, (int, float)) and isinstance(distance_m, (int, float)) and inches > 0:
-            # One call and five rows need a row of 12 % of the shorter side (16:9), of which 8.9 % is cap height.
-            most_m = inches * 25.4 * 0.4903 * 0.089 * 200 / 1000
-            if distance_m > most_m:
+        layout = row.get("layout", "calls")
+        if not all(isinstance(size, (int, float)) and size > 0 for size in (inches, distance_m)):
+            continue
+        if layout in ("calls", "counter-top"):  # the others turn pages before their letters become too small
+            most_m = read_from_m(letters(layout, inches, distance_m, 1).number_mm)
+            if distance_m > most_m + 0.05:
                 sentence = f"a {inches:g}-inch screen is read from {most_m:.0f} m at most, not {distance_m:g} m"
                 yield Problem(f"{place}.distance_m", f"{sentence}; use a larger screen or more boards", "warning")
 
@@ -505,6 +531,7 @@ _RULES: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     _clusters,
     _served,
     _zones_used,
+    _boards,
     _letters,
     _sounds,
     _counter_ids,

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ import uvloop
 
 from queue_service import app, library
 from queue_service.archive.archive import ArchiveUnusable
-from queue_service.centre import build, check, load_centre
+from queue_service.centre import Centre, build, check, load_centre
 from queue_service.centre_file import FaultyCentre, parse
 from queue_service.channel import Channel
 from queue_service.clock import SystemClock
@@ -27,6 +27,7 @@ from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import QueueError
 from queue_service.identity import DEVICE_ROLES, EVERYWHERE, ROLES, Identities
+from queue_service.legible import letters, needed_mm
 from queue_service.settings import Settings, SettingsError, read_settings
 from queue_service.store import TicketStore
 
@@ -74,6 +75,32 @@ def check_centre(file: Path) -> None:
         f"{centre.name}: {len(centre.departments)} departments, {len(centre.services)} services, "
         f"{len(centre.counters)} counters, {len(centre.boards)} boards, version {centre.version}"
     )
+    for line in board_table(centre):
+        click.echo(line)
+
+
+def board_table(centre: Centre) -> Iterator[str]:
+    """How high the letters of each board stand, hung across and upright, against what its farthest reader needs."""
+    if not centre.boards:
+        return
+    head = f"{'board':<12} {'layout':<12} {'screen':>7} {'from':>6} {'needed':>7}"
+    yield f"\n{head}   across / upright: call, numbers, at once"
+    for board in centre.boards:
+        counters = [counter for counter in centre.counters if counter.zone in board.zones]
+        departments = {
+            centre.service(line.service).department for one in counters for line in one.serves if line.level == 1
+        }
+        count = len(departments) if board.layout == "departments" else len(counters)
+        reached = []
+        for is_upright in (False, True):
+            found = letters(board.layout, board.inches, board.distance_m, count, is_upright=is_upright)
+            pages = f" on {found.pages} pages" if found.pages > 1 else ""
+            short = "" if found.number_mm >= needed_mm(board.distance_m) - 0.5 else " TOO SMALL"
+            reached.append(f"{found.call_mm:.0f} mm, {found.number_mm:.0f} mm, {found.at_once}{pages}{short}")
+        yield (
+            f"{board.id:<12} {board.layout:<12} {f'{board.inches:g}″':>7} {f'{board.distance_m:g} m':>6} "
+            f"{needed_mm(board.distance_m):>4.0f} mm   {' / '.join(reached)}"
+        )
 
 
 @commands.command("import-centre")

@@ -107,7 +107,7 @@ class House:
         with (self.folder / "log").open("ab") as log:
             command = [sys.executable, "-m", "queue_service", "run"]
             self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 # The demo sign-ins are there when the doors are open and everybody has an account.
@@ -173,9 +173,10 @@ class Hall:
     def kiosk(self, size: dict[str, int] = KIOSK_PX) -> Page:
         return self.page(f"/kiosk/{self.centre}/k1#token={self._device('kiosks', 'k1')}", size)
 
-    def board(self, board: str, size: dict[str, int] = BOARD_PX, theme: str = "day") -> Page:
+    def board(self, board: str, size: dict[str, int] = BOARD_PX, theme: str = "day", words: str = "") -> Page:
+        """A screen; *words* are further ones for its address."""
         token = self._device("boards", board)
-        page = self.page(f"/board/{self.centre}/{board}?mute&theme={theme}#token={token}", size)
+        page = self.page(f"/board/{self.centre}/{board}?mute&theme={theme}&{words}#token={token}", size)
         expect(page.get_by_text("kết nối lúc")).to_be_visible()
         return page
 

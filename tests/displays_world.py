@@ -206,7 +206,7 @@ async def authorize(request: web.Request, centre: str, board: str) -> Identity:
         raise NotAllowed("another hall's token")
     if board != "hall-a":
         raise UnknownBoard(f"there is no board {board}")
-    return Identity(token, f"screen of {token}", {"id": board, "zones": ["a"], "layout": "landscape"})
+    return Identity(token, f"screen of {token}", {"id": board, "zones": ["a"], "layout": "calls"})
 
 
 @asynccontextmanager

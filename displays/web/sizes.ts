@@ -1,10 +1,31 @@
 /**
- * How large is large enough: a capital must stand at least one two-hundredth of the viewing distance high. Pure.
+ * How large is large enough, and how much stands on a board at once: the same rules as `queue_service/legible.py` (a test holds the two together).
+ * Pure: lengths in, lengths out.
  */
 
 /** Cap height of the number font, in parts of the font size. */
 export const CAP_OF_NUMBERS = 0.727;
 const DISTANCE_TO_CAP = 200;
+
+/** In reference pixels: 1920 × 1080 of them, or 1080 × 1920, on any screen. */
+export const STAGE = 300;
+export const STAGE_UPRIGHT = 280;
+export const ROW = 130;
+export const ROWS = 5;
+export const MOST = 170;
+export const CELL_WORDS = 44;
+export const DEPARTMENT_HEAD = 176;
+export const TOP = 500;
+export const TOP_UPRIGHT = 370;
+
+/** In parts of the font size. */
+export const ROW_WIDE = 5.35;
+export const ROW_HIGH = 1.06;
+export const CELL_WIDE = 4.6;
+export const CELL_HIGH = 1.2;
+export const STACK_WIDE = 3;
+export const LINE_HIGH = 1.12;
+export const STACK_HIGH = 2.15;
 
 export interface Screen {
   widthPx: number;
@@ -29,6 +50,46 @@ export function neededNumberPx(screen: Screen): number {
 /** From how far away a capital of `capPx` is legible, in metres. */
 export function legibleFromM(capPx: number, screen: Screen): number {
   return (capPx * mmPerPx(screen) * DISTANCE_TO_CAP) / 1000;
+}
+
+/** How things stand in rows and columns: as many pages as it takes, each as large as it may. */
+export interface Grid {
+  columns: number;
+  rows: number;
+  font: number;
+  pages: number;
+}
+
+/** `n` numbered cells: all at once as large as they fit, or on pages with numbers of the size `least`; `words`: their height besides the number. */
+export function cells(n: number, width: number, height: number, least: number, words: number, most: number): Grid {
+  const font = (columns: number, rows: number) => Math.min(width / columns / CELL_WIDE, (height / rows - words) / CELL_HIGH, most);
+  let columns = 1;
+  for (let wider = 2; wider <= n; wider += 1) {
+    if (font(wider, Math.ceil(n / wider)) > font(columns, Math.ceil(n / columns))) columns = wider;
+  }
+  const best = font(columns, Math.ceil(n / columns));
+  if (best >= least) return { columns, rows: Math.max(1, Math.ceil(n / columns)), font: best, pages: 1 };
+  columns = Math.max(1, Math.floor(width / (CELL_WIDE * least)));
+  const rows = Math.max(1, Math.floor(height / (CELL_HIGH * least + words)));
+  return { columns, rows, font: font(columns, rows), pages: Math.ceil(n / (columns * rows)) };
+}
+
+/** Departments side by side: how many on a page, and how many calls each has room for, one line each or two. */
+export interface Blocks extends Grid {
+  calls: number;
+  stacked: boolean;
+}
+
+/** `n` departments with their calls below, in at most `most_rows` rows; a call stands in one line where its block is wide enough at the size `least`. */
+export function blocks(n: number, width: number, height: number, least: number, head: number, most: number, mostRows: number): Blocks {
+  let columns = Math.max(1, Math.min(n, Math.floor(width / (STACK_WIDE * least))));
+  const rows = Math.max(1, Math.min(mostRows, Math.ceil(n / columns)));
+  columns = Math.max(1, Math.min(columns, Math.ceil(n / rows)));
+  const wide = width / columns;
+  const stacked = wide / ROW_WIDE < least;
+  const font = Math.min(wide / (stacked ? STACK_WIDE : ROW_WIDE), Math.max(most, least));
+  const calls = Math.max(1, Math.floor((height / rows - head) / (font * (stacked ? STACK_HIGH : LINE_HIGH))));
+  return { columns, rows, font, calls, stacked, pages: Math.ceil(n / (columns * rows)) };
 }
 
 /** One line of the waiting strip: how many wait, and how wide its place is. */

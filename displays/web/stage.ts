@@ -13,7 +13,7 @@ export interface Call {
   calledAtMs: number;
   rings: number;
   language: string | null;
-  /** Older than `LATE_MS` when it reached this board: marked, and not rung. */
+  /** Older than the board allows when it reached it: marked, and not rung. */
   late: boolean;
 }
 
@@ -23,9 +23,10 @@ export interface Stage {
   queue: readonly Call[];
 }
 
-export const LATE_MS = 20_000;
 const HOLD_MS = 8_000;
-const HOLD_IN_A_CROWD_MS = 5_000;
+/** In a crowd turns are shorter, so that whoever is called last waits about as long for the stage; never too short to be read. */
+const CROWD_MS = 15_000;
+const LEAST_HOLD_MS = 2_500;
 
 export const EMPTY: Stage = { on: null, sinceMs: 0, queue: [] };
 
@@ -59,5 +60,5 @@ export function isFresh(stage: Stage, nowMs: number): boolean {
 
 function hold(stage: Stage): number {
   if (stage.on?.late) return 0;
-  return stage.queue.length > 2 ? HOLD_IN_A_CROWD_MS : HOLD_MS;
+  return Math.max(LEAST_HOLD_MS, Math.min(HOLD_MS, CROWD_MS / stage.queue.length));
 }

@@ -108,7 +108,7 @@ def test_a_server_that_cannot_read_its_store_is_told_as_a_lost_link(hall: Hall):
     since = datetime.fromtimestamp(stale_since_s, ZoneInfo("Asia/Ho_Chi_Minh"))
     expect(page.locator(".lost")).to_contain_text(f"Mất kết nối từ {since:%H:%M}")
     expect(page.locator(".stage .called")).to_have_text("A001")
-    assert page.locator(".stage").evaluate("stage => getComputedStyle(stage).opacity") == "0.67"
+    assert page.locator(".calls").evaluate("calls => getComputedStyle(calls).opacity") == "0.67"
     assert cut_off(page) == []
     trouble["is_there"] = False
     expect(page.get_by_text("Mất kết nối từ")).to_have_count(0)

@@ -32,7 +32,7 @@ async def test_who_asks_once_gets_the_snapshot(centre: Writer, hall: Hall) -> No
 
     assert (200, "no-store") == (answer.status, answer.headers["Cache-Control"])
     assert ("e1", 1, "2026-11-22") == (body["epoch"], body["seq"], body["day"])
-    assert {"id": "hall-a", "zones": ["a"], "layout": "landscape"} == body["board"]
+    assert {"id": "hall-a", "zones": ["a"], "layout": "calls"} == body["board"]
     assert "A001" == body["view"]["counters"]["q05"]["number"]
 
 

@@ -71,7 +71,14 @@ def test_in_a_crowd_turns_are_shorter():
     """Five at once: nobody waits half a minute for the glass while three others do."""
     seen = play(*(call(0, seq) for seq in range(1, 6)), until=40)
 
-    assert [seen.index(f"A00{seq}!") for seq in range(1, 6)] == [0, 5, 10, 18, 26]
+    assert [seen.index(f"A00{seq}!") for seq in range(1, 6)] == [0, 4, 9, 17, 25]
+
+
+def test_no_turn_is_too_short_to_be_read():
+    """Twelve at once: each has two and a half seconds, three by the whole seconds of this play."""
+    seen = play(*(call(0, seq) for seq in range(1, 13)), until=40)
+
+    assert [seen.index(f"A{seq:03}!") for seq in range(1, 6)] == [0, 3, 6, 9, 12]
 
 
 def test_a_recall_frames_the_same_call_again():

@@ -581,7 +581,7 @@ def test_the_document_lists_every_setting_and_no_other():
     tables = [kind for kind in vars(words).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
 
     for table in tables:
-        if table is msgspec.Struct:
+        if table.__subclasses__():  # what others are made of
             continue
         listed = {
             setting

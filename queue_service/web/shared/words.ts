@@ -33,13 +33,35 @@ export interface CounterPlace {
   serves: { service: string; level: number }[];
 }
 
-export interface BoardPlace {
-  id: string;
-  name: string;
+export type Layout = "calls" | "counters" | "departments" | "counter-top";
+
+/** A sentence for the foot of a board; `from` and `until` are minutes of the centre's own clock, "2026-11-22 07:30", or empty. */
+export interface Notice {
+  text: string;
+  text_en: string;
+  from: string;
+  until: string;
+}
+
+export interface BoardSettings {
   zones: string[];
-  layout: string;
+  layout: Layout;
+  /** The one counter of a counter-top display, else empty. */
+  counter: string;
+  theme: "day" | "night" | "auto";
+  motto: string;
+  logo: string;
+  notices: Notice[];
+  media: string[];
+  picture_s: number;
+  late_s: number;
   inches: number;
   distance_m: number;
+}
+
+export interface BoardPlace extends BoardSettings {
+  id: string;
+  name: string;
 }
 
 /** A stretch of a day in the centre's own time, "07:15" to "11:15". */
