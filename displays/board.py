@@ -183,7 +183,7 @@ CHANGES: Final[Mapping[str, Callable[[View, Event], None]]] = {
 """Type -> what it changes.  Every public type is here or in UNSEEN."""
 
 UNSEEN: Final = frozenset(
-    {"TicketPrinted", "TicketMovedBack", "TicketReassigned", "CentreChanged", "EpochRenewed"}
+    {"TicketPrinted", "TicketMovedBack", "TicketReassigned", "CounterAssigned", "CentreChanged", "EpochRenewed"}
     | {"TicketNoted", "HelpAsked", "HelpAnswered", "MessageSent", "MessageRead"}
 )
 """Types that change nothing on a board (which counters a slip names is the slip's and the phone's matter)."""

@@ -36,6 +36,8 @@ from displays.screen_door import Door
 from queue_service import demo as demo_identities
 from queue_service import metrics, pages
 from queue_service.archive.archive import Archive
+from queue_service.archive.history import History
+from queue_service.archiver import Archiver
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
@@ -256,6 +258,7 @@ class Service:
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(Sweeper(self._dispatch).run()),
+                asyncio.create_task(Archiver(self._dispatch, History(self._archive)).run()),
                 asyncio.create_task(self._boards.part_with_revoked(self._guard.is_still_welcome)),
                 asyncio.create_task(_watch_loop()),
             ]

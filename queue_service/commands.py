@@ -109,6 +109,9 @@ class Open(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """Take the seat (or keep it) and be ready to call; also ends a pause."""
 
     take_over: bool = False
+    keep_officer: bool = False
+    """A supervisor opens the counter for whoever holds the seat."""
+    reason: str | None = None
 
 
 class Pause(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,6 +124,14 @@ class Close(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
     """Stop calling and leave the seat.  With *drain*: first call those whose slip names this counter."""
 
     drain: bool = False
+    reason: str | None = None
+
+
+class Assign(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
+    """What the counter serves for the rest of the business day, service -> level; None: what the file says."""
+
+    serves: dict[str, int] | None = None
+    reason: str
 
 
 class CallNext(CounterCommand, frozen=True, kw_only=True, omit_defaults=True):
@@ -255,6 +266,10 @@ class Configure(Command, frozen=True, kw_only=True, omit_defaults=True):
     epoch: str
     """Used only for a centre that has none yet."""
     pieces: dict[str, bytes]
+    assigned: str = ""
+    """What of the pieces is only today's (``assignments.Assignments.text``)."""
+    was_assigned: str = ""
+    """The same as it was when the pieces were made."""
 
 
 class RenewEpoch(Command, frozen=True, kw_only=True, omit_defaults=True):
@@ -277,7 +292,8 @@ class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         press_id: made where the finger is; repeating it returns the first answer. actor: who presses: ``staff:lan``,
         ``device:k1``, ``phone``, ``system``. now_ms: Unix milliseconds, from the service's clock. over: whether the
         actor may act on a seat that is not theirs (supervisors). new_ticket: the id for a ticket this press may make:
-        128 random bits.  Not part of what the press says, so a repeat may bring another.
+        128 random bits. wait: the wait to announce. after: the centre as an assignment would leave it
+        (``assignments.After``).  The last three are not part of what the press says, so a repeat may bring others.
     """
 
     press_id: str
@@ -286,3 +302,4 @@ class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     over: bool = False
     new_ticket: str = ""
     wait: dict[str, int] | None = None
+    after: dict[str, Any] | None = None

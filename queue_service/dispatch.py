@@ -19,10 +19,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from queue_service import metrics
+from queue_service.assignments import After, assigned
+from queue_service.assignments import after as after_assignment
 from queue_service.centre import Centre
 from queue_service.clock import Clock, business_day
 from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
-from queue_service.commands import AdvanceDay, Command, Complete, Configure, IssueTicket, Press, RenewEpoch
+from queue_service.commands import AdvanceDay, Assign, Command, Complete, Configure, IssueTicket, Press, RenewEpoch
 from queue_service.errors import (
     IssuingClosed,
     Malformed,
@@ -126,17 +128,40 @@ class Dispatch:
         return (centre if day["version"] == centre.version else await self.read_again(id)), day
 
     async def configure(self, centre: Centre) -> Reply:
-        """Put *centre* in force here and for every process; a centre that is new begins its first business day."""
+        """
+        Put the file *centre* in force here and for every process, with what counters serve only today; a centre that
+        is new begins its first business day.
+        """
+        try:
+            return await self._configure(centre)
+        except StaleCentre:  # a counter was assigned between reading and writing
+            return await self._configure(centre)
+
+    async def _configure(self, file: Centre) -> Reply:
         now_ms = self.clock.now_ms()
+        before, day = await self.store.read_assignments(file.id)
+        today = before.on(day)
+        centre = assigned(file, today)
         command = Configure(
             new_version=centre.version,
             day=business_day(now_ms, centre.timezone),
             epoch=new_epoch(),
             pieces=centre_pieces(centre),
+            assigned=today.text(),
+            was_assigned=before.text(),
         )
-        reply = await self.store.put_centre(centre, command, self._own_press("configure", centre.version, now_ms))
+        reply = await self.store.put_centre(file, command, self._own_press("configure", centre.version, now_ms))
         self._centres[centre.id] = centre
         return reply
+
+    async def return_to_file(self, id: str) -> None:
+        """
+        What counters serve is what the file says again, when the day of its assignments is over.  A file leaves no
+        service without a counter, so nobody is stranded by it.
+        """
+        file, assignments, day = await self.store.read_file(id)
+        if assignments.counters and assignments.day != day:
+            await self.configure(file)
 
     async def advance_day(self, centre: Centre) -> bool:
         """
@@ -147,6 +172,7 @@ class Dispatch:
         if (await self.store.read_day(centre.id))["day"] >= today:
             return False
         await self.press(centre.id, AdvanceDay(day=today), actor=SYSTEM, press_id=f"day-{today}")
+        await self.return_to_file(centre.id)
         return True
 
     async def renew_epoch(self, centre: Centre) -> None:
@@ -185,6 +211,9 @@ class Dispatch:
     async def _carry_out(self, centre_id: str, command: Command, actor: str, press_id: str, over: bool) -> Reply:
         centre = await self.centre(centre_id)
         now_ms = self.clock.now_ms()
+        after: After | None = None
+        if isinstance(command, Assign):
+            centre, after = await self._assigning(command, centre_id)
         press = Press(
             press_id=f"{actor}|{command.function}|{press_id}",
             actor=actor,
@@ -192,6 +221,7 @@ class Dispatch:
             over=over,
             new_ticket=new_ticket_id() if isinstance(command, IssueTicket) else "",
             wait=await self._announced(centre, command, now_ms) if isinstance(command, IssueTicket) else None,
+            after=after.packed() if after is not None else None,
         )
         try:
             if isinstance(command, IssueTicket) and not over:
@@ -202,10 +232,25 @@ class Dispatch:
             if not await self.store.is_answered(centre_id, press.press_id):
                 raise
         try:
-            return await self.store.carry_out(centre_id, command, press, centre.version)
+            reply = await self.store.carry_out(centre_id, command, press, centre.version)
         except StaleCentre:
             centre = await self.read_again(centre_id)
-            return await self.store.carry_out(centre_id, command, press, centre.version)
+            if isinstance(command, Assign):
+                centre, after = await self._assigning(command, centre_id)
+                press = msgspec.structs.replace(press, after=after.packed())
+            reply = await self.store.carry_out(centre_id, command, press, centre.version)
+        if isinstance(command, Assign):
+            await self.read_again(centre_id)
+        return reply
+
+    async def _assigning(self, command: Assign, centre_id: str) -> tuple[Centre, After]:
+        """The centre as it is in force, and as *command* would leave it."""
+        file, assignments, day = await self.store.read_file(centre_id)
+        now = assigned(file, assignments)
+        now.counter(command.counter)
+        for service in command.serves or ():
+            now.service(service)
+        return now, after_assignment(file, assignments, day, command.counter, command.serves)
 
     async def _announced(self, centre: Centre, command: IssueTicket, now_ms: int) -> dict[str, int] | None:
         """The wait to announce; a visit that may begin anywhere stands in all its lines."""

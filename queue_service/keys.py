@@ -17,7 +17,8 @@ class CentreKeys:
 
     day: str
     """
-    HASH: epoch, seq, clock, day, version, orders, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``.
+    HASH: epoch, seq, clock, day, version, orders, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``;
+    assigned: what counters serve only today (assignments.py), while there is any.
     """
     centre: str
     """HASH: the configuration in packed pieces: policy, ``service:<id>``, ``counter:<id>``."""

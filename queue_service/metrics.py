@@ -36,6 +36,17 @@ STORE_FSYNC_ALWAYS: Final = Gauge(
 STORE_CLOCK_SKEW_SECONDS: Final = Gauge("queue_store_clock_skew_seconds", "Clock of the store's machine minus ours.")
 STORE_MEMORY_BYTES: Final = Gauge("queue_store_memory_bytes", "Memory the store uses.")
 ARCHIVE_UP: Final = Gauge("queue_archive_up", "1 while the archive answers, 0 while it does not.")
+ARCHIVE_LAG_EVENTS: Final = Gauge(
+    "queue_archive_lag_events", "Events that are not in the archive yet, as the process knows that copies them."
+)
+ARCHIVE_LAG_SECONDS: Final = Gauge("queue_archive_lag_seconds", "Age of the oldest event that is not in the archive.")
+ARCHIVED_EVENTS: Final = Counter("queue_archived_events_total", "Events copied into the archive.")
+ARCHIVE_MISSED_EVENTS: Final = Counter(
+    "queue_archive_missed_events_total", "Events that the store had forgotten before they were copied."
+)
+ARCHIVE_FAILURES: Final = Counter(
+    "queue_archive_failures_total", "Rounds of copying that store or archive did not let finish."
+)
 WAITING: Final = Gauge("queue_waiting_tickets", "Tickets that wait.", ("centre", "department"))
 OLDEST_WAIT_SECONDS: Final = Gauge(
     "queue_oldest_wait_seconds", "Time the first in line has waited.", ("centre", "department")

@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TooSlow
 
 from queue_service import library, metrics
+from queue_service.assignments import Assignments, assigned, read_assignments
 from queue_service.centre import Centre, TicketClass, build, to_json
 from queue_service.channel import Channel, Full
 from queue_service.codec import (
@@ -40,7 +41,7 @@ from queue_service.keys import centre_keys
 from queue_service.tickets import Ticket
 
 Day = dict[str, str]
-"""The day HASH: epoch, seq, clock, day, version, issuing, issuing_text, ``waiting:<service>``, ``mean:<service>``."""
+"""The day HASH (keys.py): epoch, seq, clock, day, version, issuing, ``waiting:<service>``, ``mean:<service>``, …"""
 
 Records = dict[str, dict[str, Any]]
 """Records by id."""
@@ -48,8 +49,8 @@ Records = dict[str, dict[str, Any]]
 Head = tuple[str, str, int, str | None]
 """Service, class, number waiting, first member of the waiting set."""
 
-LEASE_KEY = "qs:{sweeper}:lease"
-"""Who sweeps.  A lease that is lost to a clock jump costs nothing: each step of the sweeper is a press."""
+POSITIONS_AT_ONCE: Final = 100
+"""Centres of one step when all are asked how far they are: no press waits long behind it."""
 
 RESULT_S: Final = 3600
 
@@ -154,10 +155,15 @@ class TicketStore:
     # -- centres -------------------------------------------------------------------------------------------------------
 
     async def put_centre(self, centre: Centre, command: Configure, press: Press) -> Reply:
-        """Put *centre* in force: for every process of the installation, and for the functions."""
+        """Put the file *centre* in force: for every process of the installation, and for the functions."""
         reply = await self.carry_out(centre.id, command, press)
         await self._read("HSET", CENTRES_KEY, centre.id, to_json(centre))
         return reply
+
+    async def read_assignments(self, centre: str) -> tuple[Assignments, str]:
+        """What counters serve only today, and the business day; both empty for a centre that is not in force yet."""
+        text, day = await self._read("HMGET", centre_keys(centre).day, "assigned", "day")
+        return read_assignments((text or b"").decode()), (day or b"").decode()
 
     async def centre_ids(self) -> list[str]:
         """Ids of all centres of the installation, sorted."""
@@ -165,25 +171,42 @@ class TicketStore:
 
     async def read_centre(self, centre: str) -> Centre:
         """
-        The centre's configuration in force.
+        The centre's configuration in force: its file with the day's assignments.
 
         Raises:
             UnknownCentre: no such centre.
         """
-        data = await self._read("HGET", CENTRES_KEY, centre)
+        file, assignments, _ = await self.read_file(centre)
+        return assigned(file, assignments)
+
+    async def read_file(self, centre: str) -> tuple[Centre, Assignments, str]:
+        """
+        The centre's file, what counters serve only today, and the business day.
+
+        Raises:
+            UnknownCentre: no such centre.
+        """
+        data, (assignments, day) = await asyncio.gather(
+            self._read("HGET", CENTRES_KEY, centre), self.read_assignments(centre)
+        )
         if data is None:
             raise UnknownCentre(f"there is no centre {centre} here")
-        return build(msgspec.json.decode(data))
+        return build(msgspec.json.decode(data)), assignments, day
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
-    async def take_lease(self, name: str, seconds: int) -> bool:
-        """Whether *name* leads what one process of the installation does, for the next *seconds*."""
-        if await self._read("SET", LEASE_KEY, name, "NX", "EX", seconds):
+    async def take_lease(self, work: str, name: str, seconds: int) -> bool:
+        """
+        Whether *name* does for the next *seconds* the *work* that one process of the installation does.
+
+        A lease that is lost to a jump of the clock costs nothing: such work may be done twice.
+        """
+        key = lease_key(work)
+        if await self._read("SET", key, name, "NX", "EX", seconds):
             return True
-        if await self._read("GET", LEASE_KEY) != name.encode():
+        if await self._read("GET", key) != name.encode():
             return False
-        return bool(await self._read("EXPIRE", LEASE_KEY, seconds))
+        return bool(await self._read("EXPIRE", key, seconds))
 
     async def read_health(self) -> tuple[int, int]:
         """Bytes of memory the store uses, and its clock in Unix milliseconds."""
@@ -204,6 +227,15 @@ class TicketStore:
     async def read_day(self, centre: str) -> Day:
         """The fields of the day."""
         return _text_map(await self._read("HGETALL", centre_keys(centre).day))
+
+    async def read_positions(self, centres: list[str]) -> dict[str, tuple[str, int]]:
+        """Epoch and seq of the newest event of each of *centres* that has one."""
+        found: dict[str, tuple[str, int]] = {}
+        for start in range(0, len(centres), POSITIONS_AT_ONCE):
+            some = centres[start : start + POSITIONS_AT_ONCE]
+            days = await self._read_together([("HMGET", centre_keys(id).day, "epoch", "seq") for id in some])
+            found |= {id: (epoch.decode(), int(seq)) for id, (epoch, seq) in zip(some, days, strict=True) if epoch}
+        return found
 
     async def read_ticket(self, centre: str, ticket: str) -> Ticket:
         """
@@ -301,6 +333,11 @@ class TicketStore:
             return await self._channel.transaction(commands)
 
 
+def lease_key(work: str) -> str:
+    """Who of an installation's processes does *work*."""
+    return f"qs:{{{work}}}:lease"
+
+
 def packed_press(centre: str, command: Command, press: Press, version: str) -> bytes:
     """The Function call of one press, as it travels: all but wish and envelope is the same for a centre and command."""
     wish = pack_command(command)
@@ -312,6 +349,7 @@ def packed_press(centre: str, command: Command, press: Press, version: str) -> b
             "over": press.over,
             "new_ticket": press.new_ticket,
             "wait": press.wait,
+            "after": press.after,
             "fingerprint": fingerprint(command.function, wish),
             "version": version,
         }

@@ -20,6 +20,7 @@ from queue_service.dispatch import SYSTEM, Dispatch
 from queue_service.errors import QueueError
 from queue_service.tickets import FINAL
 
+LEASE = "sweeper"
 LEASE_S = 30
 ROUND_S = 5.0
 FORGET_AT_ONCE = 200
@@ -54,12 +55,14 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One round over all centres."""
-        leads = await self._dispatch.store.take_lease(self._name, LEASE_S)
+        leads = await self._dispatch.store.take_lease(LEASE, self._name, LEASE_S)
         for id in await self._dispatch.store.centre_ids():
             centre = await self._dispatch.centre(id)
             if leads and await self._dispatch.advance_day(centre):
                 _log.info("business day advanced", centre=id)
             day, counters, tickets, waiting = await self._dispatch.store.read_all(id)
+            if leads and day.get("assigned"):
+                await self._dispatch.return_to_file(id)
             if day["version"] != centre.version:  # put in force by another process
                 await self._dispatch.read_again(id)
             self._gauge(id, counters, tickets, waiting)

@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
+from msgspec.structs import replace
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from queue_service.assignments import After, Assignments, after
 from queue_service.centre import (
     Centre,
     Counter,
@@ -31,7 +33,7 @@ from queue_service.centre import (
 from queue_service.channel import Channel
 from queue_service.clock import ManualClock
 from queue_service.codec import Reply, centre_pieces, read_event, read_record, unpack
-from queue_service.commands import Command, Configure, IssueTicket, Open, Press
+from queue_service.commands import Assign, Command, Configure, IssueTicket, Open, Press
 from queue_service.errors import QueueError
 from queue_service.keys import centre_keys
 from queue_service.store import TicketStore
@@ -222,20 +224,29 @@ class Hall:
     def __init__(self, store: TicketStore, client: Redis, centre: Centre, clock: ManualClock | None = None) -> None:
         self.store = store
         self.client = client
-        self.centre = centre
+        self.centre = self.file = centre
+        self.assignments = Assignments()
         self.clock = clock or ManualClock()
         self._keys = itertools.count(1)
         self._tickets = itertools.count(1)
 
     async def configure(self, centre: Centre | None = None, *, day: str = DAY) -> Reply:
-        """Put *centre* (or the hall's own) in force."""
+        """Put *centre* (or the hall's own) in force; nothing is assigned any more."""
         centre = centre or self.centre
+        command = Configure(
+            new_version=centre.version,
+            day=day,
+            epoch=EPOCH,
+            pieces=centre_pieces(centre),
+            was_assigned=self.assignments.text(),
+        )
         reply = await self.store.carry_out(
             self.centre.id,
-            Configure(new_version=centre.version, day=day, epoch=EPOCH, pieces=centre_pieces(centre)),
+            command,
             self.envelope(actor="system"),
         )
-        self.centre = centre
+        self.centre = self.file = centre
+        self.assignments = Assignments()
         return reply
 
     def envelope(
@@ -254,9 +265,22 @@ class Hall:
         """Carry out *command* and return the reply; a refusal raises."""
         if isinstance(command, IssueTicket):
             envelope.setdefault("ticket", f"t{next(self._tickets)}")
-        return await self.store.carry_out(
-            self.centre.id, command, self.envelope(**envelope), version=self.centre.version
-        )
+        return await self.send(command, self.envelope(**envelope))
+
+    async def send(self, command: Command, envelope: Press, version: str | None = None) -> Reply:
+        """The same in an envelope of one's own; an assignment brings the centre as it would be, as dispatch does."""
+        version = self.centre.version if version is None else version
+        if not isinstance(command, Assign):
+            return await self.store.carry_out(self.centre.id, command, envelope, version)
+        then = after(self.file, self.assignments, DAY, command.counter, command.serves)
+        reply = await self.store.carry_out(self.centre.id, command, replace(envelope, after=then.packed()), version)
+        await self._look_at_assignments(then)
+        return reply
+
+    async def _look_at_assignments(self, then: After) -> None:
+        """What is in force after an assignment, unless the answer was one from before."""
+        if (await self.picture())["day"]["version"] == then.centre.version:
+            self.centre, self.assignments = then.centre, then.assignments
 
     async def issue(self, service: str = "a", cls: str = "standard", **envelope: Any) -> str:
         """Hand out a ticket and return its id."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from builders import DAY
+from queue_service.assignments import Assignments
 from reference_model import ReferenceModel, parts
 
 
@@ -46,6 +48,7 @@ def expected_picture(model: ReferenceModel) -> Any:
                 "orders": str(model.orders),
                 "issuing": "open" if model.issuing["open"] else "closed",
                 "issuing_text": model.issuing["text"],
+                "assigned": Assignments(DAY, model.assigned).text() or None,
             },
             "lengths": dict(Bag(service for ticket in waiting for service in ticket["lines"])),
             "means": model.means,

@@ -14,6 +14,8 @@ import math
 from copy import deepcopy
 from typing import Any
 
+from queue_service.assignments import Assignments
+from queue_service.assignments import assigned as with_assignments
 from queue_service.centre import Centre, Counter, clusters
 from queue_service.codec import (
     APPOINTMENT_GRACE_MS,
@@ -30,7 +32,7 @@ Record = dict[str, Any]
 IN_THE_BUILDING = ("waiting", "called", "serving", "parked", "no_show")
 FINISHED = ("served", "cancelled", "expired")
 STANDING = "department service class lines counters group announced_for virtual_ms order"
-UNTOUCHED = ("centre", "events", "answers", "answers_before")  # by a press that is refused, or only added to
+UNTOUCHED = ("centre", "file", "events", "answers", "answers_before")  # by a press that is refused, or only added to
 
 
 class Refused(Exception):
@@ -45,7 +47,8 @@ class ReferenceModel:
     """One centre's day."""
 
     def __init__(self, centre: Centre, day: str, epoch: str, now_ms: int) -> None:
-        self.centre = centre
+        self.centre = self.file = centre
+        self.assigned: dict[str, dict[str, int]] = {}
         self.day = day
         self.epoch = epoch
         self.now = now_ms  # the centre's clock: the latest time it was ever told
@@ -90,15 +93,41 @@ class ReferenceModel:
 
     def configure(self, centre: Centre, now_ms: int) -> None:
         """Another configuration in the middle of the day; nobody may be lost by it."""
-        if centre.version == self.centre.version:
+        if centre.version == self.centre.version and not self.assigned:
             return
-        served = {line.service for counter in centre.counters for line in counter.serves}
-        if any(service not in served for ticket in self.waiting() for service in ticket["lines"]):
-            raise Refused("NOBODY_SERVES")
+        self.check_nobody_is_stranded(centre)
         kept = {counter.id for counter in centre.counters}
         if any(record["ticket"] for id_, record in self.counters.items() if id_ not in kept):
             raise Refused("COUNTER_BUSY")
-        self.now, self.centre, self.actor = max(self.now, now_ms), centre, "system"
+        self.now, self.actor, self.file, self.assigned = max(self.now, now_ms), "system", centre, {}
+        self.put_in_force(centre)
+
+    def assign(self, wish: Any) -> Record:
+        """What a counter serves for the rest of the day."""
+        self.plan(wish.counter)
+        if not wish.reason:
+            raise Refused("MALFORMED")
+        assigned = {counter: lines for counter, lines in self.assigned.items() if counter != wish.counter}
+        (plan,) = (counter for counter in self.file.counters if counter.id == wish.counter)
+        if wish.serves is not None and wish.serves != {line.service: line.level for line in plan.serves}:
+            assigned[wish.counter] = wish.serves
+        centre = with_assignments(self.file, Assignments("", assigned))
+        self.check_nobody_is_stranded(centre)
+        self.assigned = assigned
+        self.record("CounterAssigned", counter=wish.counter, serves=wish.serves, reason=wish.reason)
+        self.put_in_force(centre)
+        counter = self.counter(wish.counter)
+        return self.answer(self.tickets.get(counter["ticket"]), counter)
+
+    def check_nobody_is_stranded(self, centre: Centre) -> None:
+        """Whoever waits has a counter."""
+        served = {line.service for counter in centre.counters for line in counter.serves}
+        if any(service not in served for ticket in self.waiting() for service in ticket["lines"]):
+            raise Refused("NOBODY_SERVES")
+
+    def put_in_force(self, centre: Centre) -> None:
+        """Slips choose again, ready counters look again, steps before it cannot be undone."""
+        self.centre, kept = centre, {counter.id for counter in centre.counters}
         self.record("CentreChanged", version=centre.version)
         for gone in sorted(set(self.counters) - kept):
             if self.counters.pop(gone)["state"] != "closed":
@@ -837,14 +866,16 @@ class ReferenceModel:
     def open(self, wish: Any) -> Record:
         self.plan(wish.counter)
         counter = self.counter(wish.counter)
-        taken_from = counter["officer"] if counter["officer"] != self.actor else None
+        officer = (wish.keep_officer and self.over and counter["officer"]) or self.actor
+        taken_from = counter["officer"] if counter["officer"] != officer else None
         if taken_from and not wish.take_over:
             raise Refused("SEAT_TAKEN")
-        if (counter["state"], counter["officer"]) != ("open", self.actor):
+        if (counter["state"], counter["officer"]) != ("open", officer):
             if counter["state"] != "open":
                 counter |= {"since_ms": self.now, "idle_since": self.now}
-            counter |= {"state": "open", "officer": self.actor, "reason": None, "ready": None, "has_left": None}
-            self.record("CounterOpened", counter=counter["id"], taken_from=taken_from)
+            counter |= {"state": "open", "officer": officer, "reason": None, "ready": None, "has_left": None}
+            seat = {"counter": counter["id"], "officer": officer, "taken_from": taken_from}
+            self.record("CounterOpened", **seat, reason=wish.reason)
         return self.answer(self.tickets.get(counter["ticket"]), counter)
 
     def pause(self, wish: Any) -> Record:
@@ -864,7 +895,7 @@ class ReferenceModel:
             if state == "closed":
                 counter |= {"call": None, "officer": counter["officer"] if counter["ticket"] else None}
                 counter["has_left"] = True
-            self.record("CounterClosed", counter=counter["id"], draining=state == "draining")
+            self.record("CounterClosed", counter=counter["id"], draining=state == "draining", reason=wish.reason)
             if state == "closed":
                 for ticket in self.in_order(self.waiting()):
                     if self.sits_in_the_dark(ticket, counter["id"]):

@@ -42,6 +42,7 @@ from queue_service.http_api.words import (
     RECENT,
     SUPERVISORS,
     Body,
+    GivenReason,
     Line,
     Reason,
     Slug,
@@ -54,15 +55,25 @@ from queue_service.tickets import State, Ticket
 
 
 class OpenBody(Body, frozen=True):
-    """Whether to take the seat from whoever holds it."""
+    """Whether to take the seat from whoever holds it, or, as a supervisor, to open the counter for them."""
 
     take_over: bool = False
+    keep_officer: bool = False
+    reason: Line | None = None
 
 
 class CloseBody(Body, frozen=True):
     """Whether to call first those whose slip names this counter."""
 
     drain: bool = False
+    reason: Line | None = None
+
+
+class AssignBody(Body, frozen=True):
+    """What the counter serves for the rest of the day, service -> level, and why; null: what the centre's file says."""
+
+    reason: GivenReason
+    serves: Annotated[dict[Slug, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=100)] | None = None
 
 
 class ChosenBody(Body, frozen=True):
@@ -157,7 +168,10 @@ class Counters:
         self, centre: str, counter: str, body: OpenBody, press_id: str, identity: Identity
     ) -> views.CounterReply:
         """Also ends a pause.  A ticket in hand stays in hand."""
-        return await self._press(centre, commands.Open(counter=counter, take_over=body.take_over), press_id, identity)
+        command = commands.Open(
+            counter=counter, take_over=body.take_over, keep_officer=body.keep_officer, reason=body.reason
+        )
+        return await self._press(centre, command, press_id, identity)
 
     @press_operation("pause", "Stop calling for a while", (*SEAT, CounterClosed), Reason)
     async def pause_counter(
@@ -171,7 +185,29 @@ class Counters:
         self, centre: str, counter: str, body: CloseBody, press_id: str, identity: Identity
     ) -> views.CounterReply:
         """A service under way is not cut; slips that name only this counter are announced anew."""
-        return await self._press(centre, commands.Close(counter=counter, drain=body.drain), press_id, identity)
+        command = commands.Close(counter=counter, drain=body.drain, reason=body.reason)
+        return await self._press(centre, command, press_id, identity)
+
+    @operation(
+        "POST",
+        COUNTER + "/assign",
+        summary="Change what a counter serves today",
+        roles=SUPERVISORS,
+        press=True,
+        body=AssignBody,
+        answers={200: views.CounterReply},
+        refusals=(UnknownService, NobodyServes),
+        tags=("counters",),
+    )
+    async def assign_counter(
+        self, centre: str, counter: str, body: AssignBody, press_id: str, identity: Identity
+    ) -> views.CounterReply:
+        """
+        Until the business day is over; the centre's file stays as it is.  Slips that would name the wrong counters
+        choose again, and nobody who waits may be left without a counter.
+        """
+        command = commands.Assign(counter=counter, serves=body.serves, reason=body.reason)
+        return await self._press(centre, command, press_id, identity)
 
     @press_operation("call-next", "Invite whoever is due", CALLING)
     async def call_next(self, centre: str, counter: str, press_id: str, identity: Identity) -> views.CounterReply:

@@ -75,6 +75,8 @@ class Halls:
         """Who is served where, who waits in each line in order, who is parked or absent, read in one step."""
         configured = await self._dispatch.centre(centre)
         day, counters, records, waiting = await self._dispatch.store.read_all(centre)
+        if day["version"] != configured.version:  # the page asks because it has heard of another one
+            configured = await self._dispatch.read_again(centre)
         tickets = {id: read_ticket(record) for id, record in records.items()}
         lines: dict[tuple[str, str], list[views.TicketView]] = {}
         for member in waiting:
@@ -140,6 +142,7 @@ class Halls:
             raise Malformed(f"day: {body.day} is later than tomorrow, and a day cannot be taken back.")
         command = commands.AdvanceDay(day=body.day)
         reply = await self._dispatch.press(centre, command, actor=actor_of(identity), press_id=press_id, over=True)
+        await self._dispatch.return_to_file(centre)
         return views.DayReply(**views.anchor(reply))
 
     @operation(

@@ -2,7 +2,7 @@
 --
 -- KEYS   as queue_service/keys.py lists them
 -- ARGS   1  the command as a msgpack map
---        2  the envelope as a msgpack map {press_id, actor, now_ms, over, new_ticket, wait?, fingerprint, version}
+--        2  the envelope as a msgpack map {press_id, actor, now_ms, over, new_ticket, wait?, after?, fingerprint, version}
 
 local DAY_FIELDS = { 'epoch', 'seq', 'clock', 'day', 'version', 'orders', 'issuing', 'issuing_text' }
 
@@ -22,7 +22,7 @@ local function enter(keys, args)
     waiting_key = keys[7], announced_key = keys[8], sequences_key = keys[9], numbers_key = keys[10], events_key = keys[11],
     answers_key = keys[12], answers_before_key = keys[13], messages_key = keys[14],
     wish = unpack_map(args[1]), actor = envelope.actor, over = envelope.over, press_id = envelope.press_id,
-    fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, wait = envelope.wait,
+    fingerprint = envelope.fingerprint, version = envelope.version, new_ticket = envelope.new_ticket, wait = envelope.wait, after = envelope.after,
     -- What this press has read already: mean service times, live counters and work by group; and the steps it has to remember.
     means = {}, live = {}, work = {}, steps = {},
   }

@@ -29,7 +29,7 @@ local function around(hall, service, target, own_id)
     local prefix = service .. '/' .. class .. '/'
     local below = prefix .. string.format('%013d', math.max(due - promise_ms[class], 0)) .. '/' .. target.order
     -- Two, because one of them may be the ticket that is placed.
-    append_stands(hall, people, redis.call('ZREVRANGEBYLEX', hall.waiting_key, '(' .. below, '[' .. prefix, 'LIMIT', 0, 2), own_id)
+    append_stands(hall, people, redis.call('ZRANGE', hall.waiting_key, '(' .. below, '[' .. prefix, 'BYLEX', 'REV', 'LIMIT', 0, 2), own_id)
   end
   table.sort(people, stands_earlier)
   return people[#people], { due = due, order = target.order }

@@ -1,6 +1,6 @@
 -- close: stop calling and leave the seat; a service under way is not cut.  The slips that name nobody else who is there choose again.
 -- With drain, the counter first calls those whose slip names it; it closes when the officer closes it without drain.
--- ARGS   counter, drain?      REPLY  ticket in hand or nothing, counter
+-- ARGS   counter, drain?, reason?      REPLY  ticket in hand or nothing, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT     COST O(m log n), m tickets announced to the counter
 
 -- Does any counter of the cluster still take tickets?
@@ -20,7 +20,7 @@ local function close(hall)
     if state == 'closed' and not counter.ticket then counter.officer = nil end
     if state == 'closed' then counter.call, counter.has_left = nil, true end
     write_counter(hall, counter)
-    record(hall, 'CounterClosed', { counter = counter.id, draining = state == 'draining' })
+    record(hall, 'CounterClosed', { counter = counter.id, draining = state == 'draining', reason = hall.wish.reason })
     if state == 'closed' then
       local dark = {}
       for _, line in ipairs(config.lines) do

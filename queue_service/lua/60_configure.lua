@@ -2,8 +2,8 @@
 -- Nobody is lost: a configuration under which a waiting ticket could be called by no counter, or somebody would sit at a counter that is gone,
 -- is refused.  Slips that would name the wrong counters choose again, steps before it cannot be undone, ready counters look into their new lines.
 -- Not a press of a running centre: it may meet a centre that does not exist yet, so it is the one function without the usual entrance.
--- ARGS   new_version, day, epoch (used only for a new centre), pieces {name -> packed piece}
--- REPLY  epoch, seq, day, now_ms, version      CODES  MALFORMED NOBODY_SERVES COUNTER_BUSY      COST O(pieces + n log n), n = tickets waiting
+-- ARGS   new_version, day, epoch (used only for a new centre), pieces {name -> packed piece}, assigned? (what of them is only today's), was_assigned? (until now)
+-- REPLY  epoch, seq, day, now_ms, version      CODES  MALFORMED STALE_CENTRE NOBODY_SERVES COUNTER_BUSY      COST O(pieces + n log n), n = tickets waiting
 
 local function services_waited_for(hall)
   local services, day = {}, redis.call('HGETALL', hall.day_key)
@@ -24,21 +24,43 @@ local function live_counters(hall)
   return counters
 end
 
-local function check_pieces(wish, waited_for, counters, pieces)
-  if not (wish.new_version and wish.day and wish.epoch and pieces.policy) then
-    return refuse('MALFORMED', 'a configuration has a version, a day, an epoch and a policy')
-  end
+-- People wait for a service that no counter would serve.
+local function strands(waited_for, pieces)
   for _, service_id in ipairs(waited_for) do
     local service = pieces['service:' .. service_id]
     if not service or #service.counters == 0 then
       return refuse('NOBODY_SERVES', 'people wait for ' .. service_id .. ', which no counter would serve; call them first, or change it when they are gone')
     end
   end
+end
+
+-- What the functions read of the centre from now on; *assigned* is what differs from its file today.
+local function put_in_force(hall, pieces, version, assigned)
+  redis.call('DEL', hall.centre_key)
+  for name, bytes in pairs(pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
+  redis.call('HSET', hall.day_key, 'version', version)
+  redis.call(unpack(assigned ~= '' and { 'HSET', hall.day_key, 'assigned', assigned } or { 'HDEL', hall.day_key, 'assigned' }))
+  record(hall, 'CentreChanged', { version = version })
+end
+
+-- What counters serve only today, as text; empty when it is what the file says.
+local function assigned_now(hall)
+  return redis.call('HGET', hall.day_key, 'assigned') or ''
+end
+
+local function check_pieces(hall, wish, waited_for, counters, pieces)
+  if not (wish.new_version and wish.day and wish.epoch and pieces.policy) then
+    return refuse('MALFORMED', 'a configuration has a version, a day, an epoch and a policy')
+  end
+  if assigned_now(hall) ~= (wish.was_assigned or '') then
+    return refuse('STALE_CENTRE', 'a counter was assigned since; read what it serves and repeat')
+  end
   for _, counter in ipairs(counters) do
     if counter.ticket and not pieces['counter:' .. counter.id] then
       return refuse('COUNTER_BUSY', 'counter ' .. counter.id .. ' has a ticket in hand and would be gone; complete it first')
     end
   end
+  return strands(waited_for, pieces)
 end
 
 -- The counters that asked and got nobody look again, the one that is ready longest first.
@@ -86,19 +108,17 @@ local function configure(keys, args)
   local wish, pieces = hall.wish, {}
   for name, bytes in pairs(wish.pieces) do pieces[name] = unpack_piece(bytes) end
   local waited_for, counters = services_waited_for(hall), live_counters(hall)
-  if hall.stored_version ~= wish.new_version or packed_otherwise(hall, wish) then
-    local no = check_pieces(wish, waited_for, counters, pieces)
+  if hall.stored_version ~= wish.new_version or assigned_now(hall) ~= (wish.assigned or '') or packed_otherwise(hall, wish) then
+    local no = check_pieces(hall, wish, waited_for, counters, pieces)
     if no then return pack(no) end
     if not hall.epoch then
       hall.epoch, hall.seq, hall.orders, hall.day = wish.epoch, 0, 0, wish.day
       redis.call('HSET', hall.day_key, 'epoch', wish.epoch, 'day', wish.day, 'orders', 0, 'issuing', 'open', 'issuing_text', '')
     end
-    redis.call('DEL', hall.centre_key)
-    for name, bytes in pairs(wish.pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
-    record(hall, 'CentreChanged', { version = wish.new_version })
+    put_in_force(hall, wish.pieces, wish.new_version, wish.assigned or '')
     carry_over(hall, waited_for, counters)
     write_steps(hall)
-    redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now, 'version', wish.new_version)
+    redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now)
   end
   return pack({ epoch = hall.epoch, seq = hall.seq, day = hall.day, now_ms = hall.now, version = wish.new_version })
 end

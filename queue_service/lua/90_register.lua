@@ -26,6 +26,7 @@ redis.register_function({ function_name = 'qs_close', callback = press(close), f
 redis.register_function('qs_ask_help', press(ask_help))
 redis.register_function({ function_name = 'qs_answer_help', callback = press(answer_help), flags = ENDING })
 redis.register_function('qs_configure', configure)
+redis.register_function('qs_assign', press(assign))
 redis.register_function({ function_name = 'qs_switch_issuing', callback = press(switch_issuing), flags = ENDING })
 redis.register_function({ function_name = 'qs_advance_day', callback = press(advance_day), flags = ENDING })
 redis.register_function({ function_name = 'qs_forget', callback = press(forget), flags = ENDING })

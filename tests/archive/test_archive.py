@@ -7,7 +7,6 @@ import importlib
 import pkgutil
 import re
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,13 +27,6 @@ from queue_service.errors import ArchiveAway
 
 for room in pkgutil.iter_modules(queue_service.archive.__path__, "queue_service.archive."):
     importlib.import_module(room.name)  # every table is declared
-
-
-@pytest.fixture
-async def archive(database_url: str) -> AsyncIterator[Archive]:
-    archive = await Archive.open(database_url)
-    yield archive
-    await archive.close()
 
 
 def a_cursor(centre: str, seq: int = 1) -> dict[str, object]:

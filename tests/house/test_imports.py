@@ -24,8 +24,10 @@ PLAN = {
     "ground": """
         queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
-        queue_service.settings queue_service.views queue_service.estimate queue_service.mirror counters.press
-        queue_service.legible queue_service.working_days queue_service.dossiers queue_service.slips
+        queue_service.settings queue_service.views queue_service.estimate queue_service.mirror queue_service.legible
+        counters.press
+        queue_service.working_days queue_service.dossiers queue_service.slips queue_service.visits
+        queue_service.assignments
         queue_service.texts queue_service.device_frames queue_service.device_file
         displays.board displays.frames displays.hall displays.panels displays.panel_file
         displays.speech
@@ -38,8 +40,8 @@ PLAN = {
         queue_service.archive.*
     """,
     "middle": """
-        queue_service.dispatch queue_service.sweeper queue_service.identity queue_service.mirrors displays.hub
-        displays.screen
+        queue_service.dispatch queue_service.sweeper queue_service.archiver queue_service.identity queue_service.mirrors
+        displays.hub displays.screen
     """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed

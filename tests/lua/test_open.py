@@ -20,7 +20,7 @@ async def test_a_seat_is_taken(hall_of):
         "q01.since_ms": 1_000,
         "q01.state": "open",
     } == change.state
-    assert [{"type": "CounterOpened", "counter": "q01"}] == change.facts
+    assert [{"type": "CounterOpened", "counter": "q01", "officer": "staff:lan"}] == change.facts
     assert ({}, []) == (await hall.change(Open(counter="q01")))[1:]
 
 
@@ -46,6 +46,21 @@ async def test_a_seat_is_taken_over_only_on_purpose(hall_of):
     assert {"q01.officer": "staff:minh"} == change.state
     assert "staff:lan" == change.facts[0]["taken_from"]
     assert "t1" == change.reply["ticket"]["id"]
+
+
+async def test_a_supervisor_opens_a_counter_for_whoever_sits_there(hall_of):
+    """The pause ends, the seat stays the officer's, and the record says who opened it and why."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.press(Pause(counter="q01", reason="lunch"))
+    wish = Open(counter="q01", keep_officer=True, reason="many wait")
+    assert "SEAT_TAKEN" == await hall.refuses(wish, actor="staff:minh")
+
+    change = await hall.change(wish, actor="staff:boss", over=True)
+
+    assert {"q01.reason": None, "q01.state": "open"} == change.state
+    opened = {"type": "CounterOpened", "counter": "q01", "officer": "staff:lan", "reason": "many wait"}
+    assert [opened] == change.facts
 
 
 async def test_refusals(hall_of):

@@ -25,6 +25,7 @@ from queue_service.commands import (
     AdvanceDay,
     AnswerHelp,
     AskHelp,
+    Assign,
     CallChosen,
     CallNext,
     Cancel,
@@ -144,7 +145,7 @@ class QueueMachine(RuleBasedStateMachine):
         except Refused as no:
             expected = no.code
         try:
-            reply = self.runner.run(self.hall.store.carry_out(self.hall.centre.id, command, envelope, version))
+            reply = self.runner.run(self.hall.send(command, envelope, version))
             actual = tidy(reply)
         except QueueError as no:
             actual = no.code
@@ -249,7 +250,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(random=randoms)
     def supervise(self, random: Random) -> None:
-        """Another place in line, mostly one that there is."""
+        """Another place in line, mostly one that there is; or other lines for a counter, today."""
+        if random.random() < 0.3:
+            lines = random.choice([None, {}, {"a": 1}, {"b": 1}, {"a": 2, "b": 1}, {"b": 1, "a": 1, "c": 3}])
+            if lines is not None and not set(lines) <= {service.id for service in self.hall.centre.services}:
+                lines = None
+            self.press(Assign(counter=random.choice([*COUNTERS, "q99"]), serves=lines, reason="few come"), "staff:boss")
+            return
         ticket = self.a_ticket(random, "waiting", "parked", "no_show")
         service = random.choice([None, None, "a", "b", "c", "d", "nowhere"])
         now_ms = self.hall.clock.now_ms()
@@ -268,7 +275,8 @@ class QueueMachine(RuleBasedStateMachine):
         counter, flag = random.choice(COUNTERS), random.random() < 0.4
         match random.choice(["open", "open", "close", "close", "pause"]):
             case "open":
-                self.press(Open(counter=counter, take_over=flag), random.choice(["staff:lan", "staff:minh"]))
+                wish = Open(counter=counter, take_over=flag, keep_officer=random.random() < 0.3)
+                self.press(wish, random.choice(["staff:lan", "staff:minh"]), random.random() < 0.3)
             case "close":
                 self.press(Close(counter=counter, drain=flag), self.officer(counter), random.random() < 0.3)
             case "pause":

@@ -55,6 +55,7 @@ ROWS = {
     "open_counter": Row(OFFICERS),
     "pause_counter": Row(OFFICERS),
     "close_counter": Row(OFFICERS),
+    "assign_counter": Row(SUPERVISORS, {"reason": "asked", "serves": {"a": 1, "b": 1}}),
     "call_next": Row(OFFICERS),
     "call_chosen": Row(OFFICERS, {"ticket": "A999"}),
     "ask_help": Row(OFFICERS),

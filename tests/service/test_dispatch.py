@@ -16,7 +16,7 @@ from queue_service.app import connect
 from queue_service.centre import Centre, Hours, Span, to_json
 from queue_service.channel import Channel
 from queue_service.clock import ManualClock
-from queue_service.commands import AdvanceDay, CallNext, Cancel, IssueTicket, Open
+from queue_service.commands import AdvanceDay, Assign, CallNext, Cancel, IssueTicket, Open
 from queue_service.dispatch import Dispatch, check_hours
 from queue_service.errors import (
     IssuingClosed,
@@ -30,7 +30,7 @@ from queue_service.errors import (
     UnknownService,
 )
 from queue_service.keys import centre_keys
-from queue_service.store import CENTRES_KEY, LEASE_KEY, TicketStore
+from queue_service.store import CENTRES_KEY, TicketStore, lease_key
 from queue_service.sweeper import Sweeper
 
 MONDAY_TEN = 1_795_402_800_000
@@ -67,7 +67,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
     yield world
     if world.centres:
         await client.hdel(CENTRES_KEY, *world.centres)
-    await client.delete(LEASE_KEY)
+    await client.delete(lease_key("sweeper"))
     await channel.close()
     await client.aclose()
 
@@ -209,7 +209,7 @@ async def test_the_sweeper_begins_the_day_and_forgets_who_is_done(world: World) 
     done, waiting = reply["ticket"]["id"], await world.issue(centre, "key-00002")
     await world.one.press(centre.id, Cancel(ticket=done), actor="phone", press_id="key-00003")
     day = (await world.one.store.read_day(centre.id))["day"]
-    await world.redis.delete(LEASE_KEY)
+    await world.redis.delete(lease_key("sweeper"))
     sweeper = Sweeper(world.one)
     await sweeper.sweep()
     assert day == (await world.one.store.read_day(centre.id))["day"]
@@ -224,11 +224,11 @@ async def test_the_sweeper_begins_the_day_and_forgets_who_is_done(world: World) 
 
 
 async def test_only_one_process_of_an_installation_leads(world: World) -> None:
-    await world.redis.delete(LEASE_KEY)
+    await world.redis.delete(lease_key("sweeper"))
     store = world.one.store
-    assert await store.take_lease("one", 30)
-    assert not await store.take_lease("two", 30)
-    assert await store.take_lease("one", 30)
+    assert await store.take_lease("sweeper", "one", 30)
+    assert not await store.take_lease("sweeper", "two", 30)
+    assert await store.take_lease("sweeper", "one", 30)
 
 
 async def test_the_sweeper_survives_a_round_that_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +259,56 @@ async def test_a_day_that_was_begun_by_hand_is_not_begun_again(world: World) -> 
     await world.configure(centre)
     await world.one.press(centre.id, AdvanceDay(day="2030-01-01"), actor="staff:x", press_id="key-00001", over=True)
     assert not await world.one.advance_day(centre)
+
+
+def assigning(**serves: int) -> Assign:
+    return Assign(counter="q02", serves=serves, reason="few come")
+
+
+async def test_what_a_counter_serves_today_outlives_a_restart_and_ends_with_the_day(world: World) -> None:
+    """A process that starts reads the file and leaves the day's assignments; the next day begins with the file."""
+    centre = a_centre({"q01": "a", "q02": "b"})
+    await world.configure(centre)
+    await world.one.press(centre.id, assigning(a=1, b=2), actor="staff:x", press_id="key-00001", over=True)
+
+    await world.configure(centre, world.two)
+
+    assert 1 == (await world.two.centre(centre.id)).counter("q02").level("a")
+    assert "A001" == await world.issue(centre, "key-00002", world.two)
+    world.clock.advance(24 * 3_600_000)
+    assert await world.two.advance_day(centre)
+    assert centre == await world.two.centre(centre.id)
+    assert "A002" == await world.issue(centre, "key-00003", world.one)
+    assert centre == await world.one.centre(centre.id)
+
+
+async def test_two_supervisors_assign_at_the_same_time(world: World) -> None:
+    """Both hold; nobody's is lost."""
+    centre = a_centre({"q01": "a", "q02": "b", "q03": "b"})
+    await world.configure(centre)
+    both = Assign(counter="q01", serves={"b": 2, "a": 1}, reason="many wait"), assigning(a=1)
+
+    await asyncio.gather(
+        *(
+            by.press(centre.id, wish, actor="staff:x", press_id=f"key-0000{n}", over=True)
+            for n, (by, wish) in enumerate(zip((world.one, world.two), both, strict=True))
+        )
+    )
+
+    now = await world.one.read_again(centre.id)
+    assert (2, 1) == (now.counter("q01").level("b"), now.counter("q02").level("a"))
+
+
+async def test_a_repeated_assignment_gets_the_first_answer_and_changes_nothing(world: World) -> None:
+    """Also when another one came in between."""
+    centre = a_centre({"q01": "a", "q02": "b"})
+    await world.configure(centre)
+    key = {"actor": "staff:x", "press_id": "key-00001", "over": True}
+    first = await world.one.press(centre.id, assigning(a=1, b=2), **key)
+    await world.one.press(centre.id, assigning(b=1), actor="staff:x", press_id="key-00002", over=True)
+
+    assert first == await world.two.press(centre.id, assigning(a=1, b=2), **key)
+    assert centre == await world.two.centre(centre.id)
 
 
 async def test_a_configuration_that_stays_old_is_refused_and_not_pressed_for_ever(world: World) -> None:

@@ -30,6 +30,51 @@ async def test_a_ticket_is_put_in_front_of_another_and_the_record_says_who_and_w
     assert f"staff:{house.chief.name}" == why["placed"]["by"]
 
 
+async def test_what_a_counter_serves_is_changed_for_the_day(house: House) -> None:
+    """Everybody sees it: the centre, the desk, the console; who and why are on record."""
+    changed = await house.chief.press("counters/q03/assign", {"reason": "Đất đai đông", "serves": {"b": 1, "a": 2}})
+
+    assert (200, "q03") == (changed.status, changed.value["counter"]["id"])
+    counters = {counter["id"]: counter for counter in (await house.nobody.get()).value["counters"]}
+    assert [{"service": "b"}, {"service": "a", "level": 2}] == [
+        {name: value for name, value in line.items() if (name, value) != ("level", 1)}
+        for line in counters["q03"]["serves"]
+    ]
+    desk = (await house.chief.get("counters/q03")).value
+    assert {"a", "b"} == {line["service"] for line in desk["lines"]}
+    events = (await house.chief.get("events?limit=1000")).value["events"]
+    told = next(event for event in events if event["type"] == "CounterAssigned")
+    assert ("Đất đai đông", f"staff:{house.chief.name}") == (told["reason"], told["actor"])
+    await house.kiosk.issue("a")
+    await house.binh.at("q03", "open")
+    assert "A001" == (await house.binh.at("q03", "call-next")).ticket["number"]
+
+
+async def test_an_assignment_that_makes_no_sense_is_refused(house: House) -> None:
+    await house.kiosk.issue("a")
+    await house.chief.at("q01", "assign", reason="asked", serves={"b": 1})
+
+    assert "NOBODY_SERVES" == (await house.chief.at("q02", "assign", reason="asked", serves={})).code
+    assert "UNKNOWN_SERVICE" == (await house.chief.at("q02", "assign", reason="asked", serves={"nowhere": 1})).code
+    assert "UNKNOWN_COUNTER" == (await house.chief.at("q99", "assign", reason="asked", serves={})).code
+    assert "MALFORMED" == (await house.chief.at("q02", "assign", serves={"a": 1})).code
+    assert "MALFORMED" == (await house.chief.at("q02", "assign", reason="asked", serves={"a": 0})).code
+
+
+async def test_a_supervisor_pauses_and_opens_an_officers_counter(house: House) -> None:
+    """The officer keeps the seat and is told why."""
+    await house.lan.at("q01", "open")
+
+    paused = (await house.chief.at("q01", "pause", reason="Họp giao ban")).value["counter"]
+    assert ("paused", "Họp giao ban", house.lan.name) == (paused["state"], paused["reason"], paused["officer"])
+    assert "SEAT_TAKEN" == (await house.binh.at("q01", "open", keep_officer=True)).code
+    opened = (await house.chief.at("q01", "open", keep_officer=True, reason="Họp xong")).value["counter"]
+    assert ("open", house.lan.name) == (opened["state"], opened["officer"])
+    closed = (await house.chief.at("q01", "close", reason="Hết việc")).value["counter"]
+    assert ("closed", None) == (closed["state"], closed["officer"])
+    assert "Hết việc" == (await last_event(house))["reason"]
+
+
 async def test_a_place_without_a_reason_or_without_a_where_is_refused(house: House) -> None:
     ticket = await house.kiosk.issue()
     path = f"tickets/{ticket['id']}/place"

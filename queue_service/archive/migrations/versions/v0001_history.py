@@ -13,23 +13,23 @@ def upgrade() -> None:
     """Make what this version adds."""
     op.create_table(
         "cursors",
-        sa.Column("centre", sa.String(64), nullable=False),
-        sa.Column("epoch", sa.String(32), nullable=False),
+        sa.Column("centre", sa.Text, nullable=False),
+        sa.Column("epoch", sa.Text, nullable=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
-        sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("day", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("centre", name="pk_cursors"),
     )
     op.create_table(
         "events",
-        sa.Column("centre", sa.String(64), nullable=False),
-        sa.Column("epoch", sa.String(32), nullable=False),
+        sa.Column("centre", sa.Text, nullable=False),
+        sa.Column("epoch", sa.Text, nullable=False),
         sa.Column("seq", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
-        sa.Column("day", sa.String(10), nullable=False),
-        sa.Column("type", sa.String(32), nullable=False),
-        sa.Column("ticket", sa.String(64)),
-        sa.Column("counter", sa.String(64)),
-        sa.Column("actor", sa.String(128)),
+        sa.Column("day", sa.Text, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("ticket", sa.Text),
+        sa.Column("counter", sa.Text),
+        sa.Column("actor", sa.Text),
         sa.Column("body", Document, nullable=False),
         sa.PrimaryKeyConstraint("centre", "epoch", "seq", name="pk_events"),
     )
