@@ -124,6 +124,7 @@ class Halls:
             self.pipe.ask(writes)
         if waiting > SAMPLES:
             self.pipe.one("HSET", keys.day, "orders", waiting)
+        self.pipe.one("HDEL", keys.day, "stamp")  # what was written by hand is remembered by nobody
         next(itertools.islice(self._press_numbers, waiting, waiting), None)
 
     def _copy(self, pattern: Centre, centre: Centre) -> None:

@@ -30,7 +30,7 @@ APPOINTMENT_GRACE_MS: Final = 900_000
 
 
 Reply = dict[str, Any]
-"""What a Function answers: epoch, seq, day, now_ms, and by command ticket, counter, issuing, forgotten."""
+"""What a Function answers: epoch, seq, day, now_ms, and by command ticket, counter, ahead, issuing, forgotten."""
 
 
 def pack(value: object) -> bytes:

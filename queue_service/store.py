@@ -8,6 +8,8 @@ press by itself: whoever holds the press id decides that (docs/protocol.md, "Rep
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -338,6 +340,10 @@ def lease_key(work: str) -> str:
     return f"qs:{{{work}}}:lease"
 
 
+_STAMPS: Final = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
+"""One for each attempt to press, of all processes: by it the functions know what they remember (lua/20_hall.lua)."""
+
+
 def packed_press(centre: str, command: Command, press: Press, version: str) -> bytes:
     """The Function call of one press, as it travels: all but wish and envelope is the same for a centre and command."""
     wish = pack_command(command)
@@ -352,6 +358,7 @@ def packed_press(centre: str, command: Command, press: Press, version: str) -> b
             "after": press.after,
             "fingerprint": fingerprint(command.function, wish),
             "version": version,
+            "stamp": next(_STAMPS),
         }
     )
     head = _call_head(centre, command.function)

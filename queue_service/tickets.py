@@ -141,8 +141,6 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What is left of the visit, the service in hand included."""
     wait: dict[str, int] | None = None
     """The wait announced at issue: ``estimate.Estimate`` as a map."""
-    ahead: int | None = None
-    """People of the same line who are due before this ticket; at the time of the answer."""
     counter: str | None = None
     called_at_ms: int | None = None
     call: int | None = None

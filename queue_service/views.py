@@ -261,7 +261,7 @@ _label = lru_cache(maxsize=4096)(counter_label)  # the slips of a centre name th
 def ticket_view(
     centre: Centre, ticket: Ticket, *, ahead: int | None = None, wait: Mapping[str, int] | None = None
 ) -> TicketView:
-    """*ticket* as the API shows it; *ahead* and *wait* (an estimate of now) override what the ticket says."""
+    """*ticket* as the API shows it; *wait*, an estimate of now, goes before the announced one."""
     numbers, zones = [], set()
     for id in ticket.counters:
         try:
@@ -285,7 +285,7 @@ def ticket_view(
         procedure=ticket.procedure,
         printed=ticket.printed,
         announced=Announced(counters=ticket.counters, label=_label(tuple(numbers)), zone=zone),
-        ahead=ticket.ahead if ahead is None else ahead,
+        ahead=ahead,
         wait=wait_view(wait or ticket.wait) if ticket.state == State.WAITING else None,
         needs=ticket.needs,
         counter=ticket.counter,

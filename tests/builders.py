@@ -341,7 +341,7 @@ class Hall:
         return [picture["tickets"][member[-1]]["number"] for member in picture["waiting"]]
 
     async def picture(self) -> dict[str, Any]:
-        """Everything the store holds about the centre, but for stored answers and configuration."""
+        """Everything the store holds about the centre, but for stored answers, configuration and the stamp."""
         keys = centre_keys(self.centre.id)
         async with self.client.pipeline(transaction=True) as pipe:
             for key in (
@@ -364,7 +364,7 @@ class Hall:
                 events,
             ) = await pipe.execute()
         return {
-            "day": {name.decode(): value.decode() for name, value in day.items()},
+            "day": {name.decode(): value.decode() for name, value in day.items() if name != b"stamp"},
             "counters": {name.decode(): read_record(value) for name, value in counters.items()},
             "groups": {name.decode(): float(value) for name, value in groups.items()},
             "tickets": {name.decode(): read_record(value) for name, value in tickets.items()},

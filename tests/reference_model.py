@@ -283,11 +283,10 @@ class ReferenceModel:
     def keys(self, lines: list[str], takers: list[tuple[Counter, str]]) -> list[tuple[Any, str, str]]:
         """What could be announced, with the order of preference."""
         keys: list[tuple[Any, str, str]] = []
-        for counter, line in takers:
-            if self.mode(line) != "cluster":
+        for line in lines:
+            for counter in [one for one, its in takers if its == line and self.mode(line) != "cluster"]:
                 start = self.residual(self.counter(counter.id)) + self.work(counter.id)
                 keys.append((self.preference(start, counter, line), counter.id, line))
-        for line in lines:
             for n, run in enumerate(clusters(self.centre, line) if self.mode(line) == "cluster" else (), 1):
                 here = [counter for counter in run if (counter, line) in takers]
                 if here:
@@ -478,7 +477,7 @@ class ReferenceModel:
     def answer(self, ticket: Record | None, counter: Record | None = None, ahead: int | None = None) -> Record:
         """What most presses answer."""
         return {
-            **({"ticket": deepcopy(ticket) | {"ahead": ahead}} if ticket else {}),
+            **({"ticket": deepcopy(ticket), "ahead": ahead} if ticket else {}),
             **({"counter": self.show(counter)} if counter else {}),
         }
 

@@ -266,7 +266,8 @@ class Tickets:
         over = allow(identity, SUPERVISORS, centre)
         reply = await self._dispatch.press(centre, command, actor=actor_of(identity), press_id=press_id, over=over)
         configured = await self._dispatch.centre(centre)
-        view = views.without_note(views.ticket_view(configured, read_ticket(reply["ticket"])))
+        view = views.ticket_view(configured, read_ticket(reply["ticket"]), ahead=reply.get("ahead"))
+        view = views.without_note(view)
         return views.TicketReply(ticket=view, **views.anchor(reply))
 
     async def _look(self, centre: str, ticket: str) -> views.TicketReply:

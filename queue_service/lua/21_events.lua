@@ -17,6 +17,6 @@ local function record(hall, kind, fact)
   fact.epoch, fact.seq, fact.at_ms, fact.type, fact.actor = hall.epoch, hall.seq, hall.now, kind, hall.actor
   local bytes = pack(fact)
   redis.call('XADD', hall.events_key, 'MAXLEN', '~', EVENTS_KEPT, hall.seq .. '-0', 'e', bytes)
-  redis.call('SPUBLISH', string.sub(hall.day_key, 1, -4) .. 'bell', bytes)
+  redis.call('SPUBLISH', hall.bell, bytes)
   return hall.seq
 end

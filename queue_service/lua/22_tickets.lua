@@ -5,11 +5,14 @@ local function read_ticket(hall, id)
   if not bytes then
     return nil, refuse('UNKNOWN_TICKET', 'there is no ticket ' .. id .. ' at this centre')
   end
+  hall.bytes[id] = bytes
   return unpack_map(bytes)
 end
 
 local function write_ticket(hall, ticket)
-  redis.call('HSET', hall.tickets_key, ticket.id, pack(ticket))
+  local bytes = pack(ticket)
+  hall.bytes[ticket.id] = bytes
+  redis.call('HSET', hall.tickets_key, ticket.id, bytes)
 end
 
 local function wrong_state(ticket, wish)

@@ -26,19 +26,71 @@ local function announced_member(ticket)
   return ticket.announced_for .. '/' .. ticket.group .. '/' .. place(ticket)
 end
 
+-- People who stand in the line of a service.
+local function count_of(hall, service)
+  local count = hall.counts[service]
+  if not count then
+    count = tonumber(redis.call('HGET', hall.day_key, 'waiting:' .. service) or 0)
+    hall.counts[service] = count
+  end
+  return count
+end
+
+local function change_count(hall, service, step)
+  hall.counts[service] = count_of(hall, service) + step
+  change_day(hall, 'waiting:' .. service, hall.counts[service])
+end
+
+-- Heads that are remembered: by class, {id, class, virtual_ms, order}, or false where nobody is.  An unknown one is read when it is asked for.
+
+local function under(map, name)
+  local inner = map[name]
+  if not inner then
+    inner = {}
+    map[name] = inner
+  end
+  return inner
+end
+
+local function line_heads(hall, service)
+  return hall.heads[service] or under(hall.heads, service)
+end
+
+local function announced_heads(hall, service, group)
+  return under(under(hall.own_heads, service), group)
+end
+
+local function note_arrival(heads, ticket)
+  local first = heads[ticket.class]
+  if first == nil then return end
+  if not first or ticket.virtual_ms < first.virtual_ms then
+    heads[ticket.class] = { id = ticket.id, class = ticket.class, virtual_ms = ticket.virtual_ms, order = ticket.order }
+  elseif ticket.virtual_ms == first.virtual_ms then
+    heads[ticket.class] = nil
+  end
+end
+
+local function note_departure(heads, ticket)
+  local first = heads[ticket.class]
+  if first and first.id == ticket.id then heads[ticket.class] = nil end
+end
+
 local function add_members(hall, ticket)
-  for _, service in ipairs(ticket.lines) do redis.call('ZADD', hall.waiting_key, 0, waiting_member(ticket, service)) end
+  for _, service in ipairs(ticket.lines) do
+    redis.call('ZADD', hall.waiting_key, 0, waiting_member(ticket, service))
+    note_arrival(line_heads(hall, service), ticket)
+  end
   redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
+  note_arrival(announced_heads(hall, ticket.announced_for, ticket.group), ticket)
 end
 
 local function remove_members(hall, ticket)
-  for _, service in ipairs(ticket.lines) do redis.call('ZREM', hall.waiting_key, waiting_member(ticket, service)) end
+  for _, service in ipairs(ticket.lines) do
+    redis.call('ZREM', hall.waiting_key, waiting_member(ticket, service))
+    note_departure(line_heads(hall, service), ticket)
+  end
   redis.call('ZREM', hall.announced_key, announced_member(ticket))
-end
-
--- The first member below *prefix*, or nil.
-local function head_of(key, prefix)
-  return redis.call('ZRANGEBYLEX', key, '[' .. prefix .. '/', '(' .. prefix .. '0', 'LIMIT', 0, 1)[1]
+  note_departure(announced_heads(hall, ticket.announced_for, ticket.group), ticket)
 end
 
 local MEMBER = '([%w-]+)/(%d+)/([^/]+)/([^/]+)$'
@@ -49,6 +101,33 @@ local function read_member(member)
   return class, tonumber(virtual_ms), order, id
 end
 
+-- The head of *class* among *heads*, which stand in the set *key* below *prefix*; false where nobody is.
+local function read_head(heads, class, key, prefix)
+  prefix = prefix .. '/' .. class
+  local member, first = redis.call('ZRANGEBYLEX', key, '[' .. prefix .. '/', '(' .. prefix .. '0', 'LIMIT', 0, 1)[1], false
+  if member then
+    local _, virtual_ms, order, id = read_member(member)
+    first = { id = id, class = class, virtual_ms = virtual_ms, order = order }
+  end
+  heads[class] = first
+  return first
+end
+
+-- The first of the line of *service* and *class*.
+local function line_head(hall, service, class)
+  local heads = line_heads(hall, service)
+  local first = heads[class]
+  if first == nil then first = read_head(heads, class, hall.waiting_key, service) end
+  return first
+end
+
+-- The first of *class* among *heads*, those of *service* whose slip names *group*.
+local function announced_head(hall, heads, service, group, class)
+  local first = heads[class]
+  if first == nil then first = read_head(heads, class, hall.announced_key, service .. '/' .. group) end
+  return first
+end
+
 -- People of the same line who are due (virtual arrival + promise of the class) before this ticket.
 local function ahead_of(hall, ticket)
   local policy, ahead = policy_of(hall), 0
@@ -56,7 +135,10 @@ local function ahead_of(hall, ticket)
   for _, class in ipairs(policy.classes) do
     local prefix = ticket.service .. '/' .. class
     local until_ms = math.max(due - policy.promise_ms[class], 0)
-    ahead = ahead + redis.call('ZLEXCOUNT', hall.waiting_key, '[' .. prefix .. '/', '(' .. prefix .. '/' .. string.format('%013d', until_ms) .. '/' .. ticket.order)
+    local first = line_head(hall, ticket.service, class)
+    if first and first.virtual_ms <= until_ms then
+      ahead = ahead + redis.call('ZLEXCOUNT', hall.waiting_key, '[' .. prefix .. '/', '(' .. prefix .. '/' .. string.format('%013d', until_ms) .. '/' .. ticket.order)
+    end
   end
   return ahead
 end

@@ -1,28 +1,21 @@
 -- Counters: the live record of each, who sits there, and the authority to press.
 
--- The live records of *ids*, each read once a press; one that was never opened is closed.
-local function read_counters(hall, ids)
-  local unread, listed = {}, {}
-  for _, id in ipairs(ids) do
-    if not hall.live[id] and not listed[id] then
-      unread[#unread + 1], listed[id] = id, true
-    end
-  end
-  if #unread > 0 then
-    local stored = redis.call('HMGET', hall.counters_key, unpack(unread))
-    for i, id in ipairs(unread) do
-      hall.live[id] = stored[i] and unpack_map(stored[i]) or { id = id, state = 'closed', since_ms = 0, idle_since = 0 }
-    end
-  end
-  return hall.live
-end
-
+-- The live record of a counter; one that was never opened is closed.
 local function read_counter(hall, id)
-  return read_counters(hall, { id })[id]
+  local live = hall.live[id]
+  if not live then
+    local bytes = redis.call('HGET', hall.counters_key, id)
+    live = bytes and unpack_map(bytes) or { id = id, state = 'closed', since_ms = 0, idle_since = 0 }
+    hall.live[id] = live
+  end
+  return live
 end
 
 local function write_counter(hall, counter)
   redis.call('HSET', hall.counters_key, counter.id, pack(counter))
+  -- A cluster's work is shared by its open counters (25_announce.lua, share_of).
+  local is_open = counter.state == 'open'
+  if hall.opened[counter.id] ~= is_open then hall.opened[counter.id], hall.shares = is_open, {} end
 end
 
 -- The counter of a press and its configuration: it exists and the actor holds its seat (or may act over it).
@@ -73,7 +66,7 @@ local function show_counter(counter, config)
   }
 end
 
--- Remember the last step of a counter, so that it can be taken back; `before` is a copy of the ticket, `learned` what learn_mean returned.
+-- Remember the last step of a counter, so that it can be taken back; `before` is the ticket's bytes, `learned` what learn_mean returned.
 local function remember(hall, counter, press_name, before, after, learned)
   counter.last = { press = press_name, until_ms = hall.now + policy_of(hall).undo_ms }
   hall.steps[counter.id] = {

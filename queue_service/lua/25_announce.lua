@@ -5,62 +5,64 @@
 --     work   sum of the mean service times (ms, as of the moment of announcing) of the waiting tickets announced to it
 -- start(c) = residual(c) + work(c): when c would begin with one more.  Discipline: docs/allocation.md, "What the ticket names".
 
-local function mean_of(hall, service)
-  local mean = hall.means[service]
-  if not mean then
-    local stored = redis.call('HGET', hall.day_key, 'mean:' .. service)
-    local ms, n
-    if stored then ms, n = string.match(stored, '^(%S+) (%d+)$') end
-    if not ms then
-      -- A service that was taken out of the configuration may still have somebody at a counter.
-      local config, policy = piece(hall, 'service:' .. service), policy_of(hall)
-      ms, n = config and config.mean_ms or policy.mean_default_ms, policy.mean_weight
-    end
-    mean = { ms = tonumber(ms), n = tonumber(n) }
-    hall.means[service] = mean
-  end
-  return mean
+local function read_mean(text)
+  local ms, n = string.match(text, '^(%S+) (%d+)$')
+  return { ms = tonumber(ms), n = tonumber(n) }
 end
 
 local function mean_text(mean)
   return string.format('%.17g %d', mean.ms, mean.n)
 end
 
+local function mean_of(hall, service)
+  local mean = hall.means[service]
+  if not mean then
+    local stored = redis.call('HGET', hall.day_key, 'mean:' .. service)
+    if stored then
+      mean = read_mean(stored)
+    else
+      -- A service that was taken out of the configuration may still have somebody at a counter.
+      local config, policy = piece(hall, 'service:' .. service), policy_of(hall)
+      mean = { ms = config and config.mean_ms or policy.mean_default_ms, n = policy.mean_weight }
+    end
+    hall.means[service] = mean
+  end
+  return mean
+end
+
+local function change_mean(hall, service, text)
+  hall.means[service] = read_mean(text)
+  change_day(hall, 'mean:' .. service, text)
+end
+
 -- One completed service of *duration_ms*: the mean moves towards it by 1/n, n at most mean_memory.  Returns what undo needs.
 local function learn_mean(hall, service, duration_ms)
   local mean = mean_of(hall, service)
   local n = math.min(mean.n + 1, policy_of(hall).mean_memory)
-  hall.means[service] = { ms = mean.ms + (duration_ms - mean.ms) / n, n = n }
-  local learned = { from = mean_text(mean), to = mean_text(hall.means[service]) }
-  redis.call('HSET', hall.day_key, 'mean:' .. service, learned.to)
+  local learned = { from = mean_text(mean), to = mean_text({ ms = mean.ms + (duration_ms - mean.ms) / n, n = n }) }
+  change_mean(hall, service, learned.to)
   return learned
 end
 
 -- Take back the last lesson, unless somebody else's has been built on it.
 local function unlearn_mean(hall, service, learned)
-  if redis.call('HGET', hall.day_key, 'mean:' .. service) == learned.to then
-    redis.call('HSET', hall.day_key, 'mean:' .. service, learned.from)
-    hall.means[service] = nil
-  end
-end
-
--- Read the work of *groups* that this press has not read yet, at once.
-local function read_work(hall, groups)
-  local unread, listed = {}, {}
-  for _, group in ipairs(groups) do
-    if not hall.work[group] and not listed[group] then
-      unread[#unread + 1], listed[group] = group, true
-    end
-  end
-  if #unread > 0 then
-    local stored = redis.call('HMGET', hall.groups_key, unpack(unread))
-    for i, group in ipairs(unread) do hall.work[group] = tonumber(stored[i] or 0) end
-  end
+  if mean_text(mean_of(hall, service)) == learned.to then change_mean(hall, service, learned.from) end
 end
 
 local function work_of(hall, group)
-  if not hall.work[group] then read_work(hall, { group }) end
-  return hall.work[group]
+  local work = hall.work[group]
+  if not work then
+    work = tonumber(redis.call('HGET', hall.groups_key, group) or 0)
+    hall.work[group] = work
+  end
+  return work
+end
+
+-- The shares of a group's counters change with its work; of a group that is no cluster nobody has a share.
+local function forget_shares(hall, group)
+  local service_id, n = string.match(group, '^(.+)%.(%d+)$')
+  local service = service_id and piece(hall, 'service:' .. service_id)
+  for _, id in ipairs(service and service.clusters[tonumber(n)] or {}) do hall.shares[id] = nil end
 end
 
 local function add_work(hall, group, ms)
@@ -72,6 +74,7 @@ local function add_work(hall, group, ms)
     redis.call('HSET', hall.groups_key, group, string.format('%.17g', work))
   end
   hall.work[group] = work
+  forget_shares(hall, group)
 end
 
 -- Time (ms) until counter *live* is free.
@@ -80,24 +83,24 @@ local function residual(hall, live)
   return math.max(live.called_at_ms + live.mean_at_call - hall.now, 0.25 * mean_of(hall, live.service).ms)
 end
 
--- The counters of *lines* with their live records: those that take new tickets (open and not draining), else those that have not left for the day,
--- else all; and all of them.
-local function available(hall, lines)
-  local all, ids = {}, {}
+-- Which counters of *lines* a slip may name: those that take new tickets (open and not draining), else those that have not left for the day, else all.
+
+local function takes_tickets(live) return live.state == 'open' end
+local function stays(live) return not live.has_left end
+local function anybody() return true end
+
+local function some_counter(hall, lines, is_meant)
   for _, service_id in ipairs(lines) do
     local service = piece(hall, 'service:' .. service_id)
     for _, entry in ipairs(service and service.counters or {}) do
-      all[#all + 1] = { entry = entry, service = service, service_id = service_id }
-      ids[#ids + 1] = entry.id
+      if is_meant(read_counter(hall, entry.id)) then return true end
     end
   end
-  local live, open, staying = read_counters(hall, ids), {}, {}
-  for i, candidate in ipairs(all) do
-    candidate.live = live[ids[i]]
-    if candidate.live.state == 'open' then open[#open + 1] = candidate end
-    if not candidate.live.has_left then staying[#staying + 1] = candidate end
-  end
-  return #open > 0 and open or #staying > 0 and staying or all, all
+  return false
+end
+
+local function available(hall, lines)
+  return some_counter(hall, lines, takes_tickets) and takes_tickets or some_counter(hall, lines, stays) and stays or anybody
 end
 
 local function earlier(a, b)
@@ -125,84 +128,94 @@ local function names_of(service_id, service, group)
   return service.mode == 'department' and every or { group }
 end
 
--- How many of *members* take new tickets, at least 1.
-local function open_among(hall, members)
-  local open, live = 0, read_counters(hall, members)
-  for _, id in ipairs(members) do
-    if live[id].state == 'open' then open = open + 1 end
+-- A counter's share of the work of its clusters: of each, the work divided by those of its counters that take new tickets.
+local function share_of(hall, entry)
+  local share = hall.shares[entry.id]
+  if not share then
+    share = 0
+    for _, own in ipairs(entry.clusters) do
+      local open = 0
+      for _, id in ipairs(own.members) do
+        if takes_tickets(read_counter(hall, id)) then open = open + 1 end
+      end
+      share = share + work_of(hall, own.group) / math.max(open, 1)
+    end
+    hall.shares[entry.id] = share
   end
-  return math.max(open, 1)
+  return share
 end
 
--- When a cluster could begin: the least residual of its counters, plus the mean over them of each one's share of its clusters' work.
-local function cluster_start(hall, cluster)
-  local least, share = nil, 0
-  for _, candidate in ipairs(cluster.counters) do
-    local wait = residual(hall, candidate.live)
-    least = math.min(least or wait, wait)
-    for _, own in ipairs(candidate.entry.clusters) do share = share + work_of(hall, own.group) / open_among(hall, own.members) end
-  end
-  return least + share / #cluster.counters
+-- The order among equal starts: level, number of lines, time the counter last became free, place in the centre's list.
+local function is_preferred(entry, live, other, other_live)
+  if entry.level ~= other.level then return entry.level < other.level end
+  if entry.lines ~= other.lines then return entry.lines < other.lines end
+  local since, other_since = live.idle_since or 0, other_live.idle_since or 0
+  if since ~= other_since then return since < other_since end
+  return entry.position < other.position
 end
 
--- The order in which equal starts are chosen: level, number of lines, time it last became free, place in the centre's list.
-local function preference(start, candidate)
-  local entry = candidate.entry
-  return { whole_seconds(start), entry.level, entry.lines, candidate.live.idle_since or 0, entry.position }
+-- The sooner of two choices {start_s, entry, live, …}; either may be nil.  The first, when nothing tells them apart.
+local function sooner(a, b)
+  if not a or not b then return a or b end
+  if a.start_s ~= b.start_s then return a.start_s < b.start_s and a or b end
+  return is_preferred(b.entry, b.live, a.entry, a.live) and b or a
 end
 
-local function cluster_preference(hall, cluster)
-  local start, best = cluster_start(hall, cluster), nil
-  for _, candidate in ipairs(cluster.counters) do
-    local key = preference(start, candidate)
-    if not best or earlier(key, best) then best = key end
+-- When each cluster of the service could begin: the least residual of its counters that are meant, plus the mean over them of each one's share of
+-- its clusters' work.
+local function soonest_cluster(hall, service_id, service, is_meant)
+  local best
+  for _, run in ipairs(service.runs) do
+    local least, share, counters, first, first_live = nil, 0, 0, nil, nil
+    for _, entry in ipairs(run) do
+      local live = hall.live[entry.id] or read_counter(hall, entry.id)
+      if is_meant(live) then
+        local wait = live.ticket and residual(hall, live) or 0
+        if not least or wait < least then least = wait end
+        share, counters = share + (hall.shares[entry.id] or share_of(hall, entry)), counters + 1
+        if not first or is_preferred(entry, live, first, first_live) then first, first_live = entry, live end
+      end
+    end
+    if first then
+      local start_s = whole_seconds(least + share / counters)
+      best = sooner(best, { group = run.group, service = service, service_id = service_id, entry = first, live = first_live, start_s = start_s })
+    end
   end
   return best
 end
 
--- The counter or cluster among *candidates* that would begin soonest with one more; nil when all of them stand outside the clusters.
-local function soonest(hall, candidates)
-  local groups, members = {}, {}
-  for _, candidate in ipairs(candidates) do
-    if candidate.service.mode ~= 'cluster' then groups[#groups + 1] = candidate.entry.id end
-    for _, own in ipairs(candidate.entry.clusters) do
-      groups[#groups + 1] = own.group
-      for _, id in ipairs(own.members) do members[#members + 1] = id end
+local function soonest_counter(hall, service_id, service, is_meant)
+  local best
+  for _, entry in ipairs(service.counters) do
+    local live = read_counter(hall, entry.id)
+    if is_meant(live) then
+      local start_s = whole_seconds(residual(hall, live) + work_of(hall, entry.id))
+      if not best or start_s < best.start_s or (start_s == best.start_s and is_preferred(entry, live, best.entry, best.live)) then
+        best = { group = entry.id, service = service, service_id = service_id, entry = entry, live = live, start_s = start_s }
+      end
     end
   end
-  read_work(hall, groups)
-  read_counters(hall, members)
-  local clusters, by_group, best, best_key = {}, {}, nil, nil
-  for _, candidate in ipairs(candidates) do
-    local entry = candidate.entry
-    if candidate.service.mode ~= 'cluster' then
-      local key = preference(residual(hall, candidate.live) + work_of(hall, entry.id), candidate)
-      if not best or earlier(key, best_key) then
-        best, best_key = { group = entry.id, service = candidate.service, service_id = candidate.service_id }, key
-      end
-    elseif entry.group then
-      local cluster = by_group[entry.group]
-      if not cluster then
-        cluster = { group = entry.group, service = candidate.service, service_id = candidate.service_id, counters = {} }
-        by_group[entry.group] = cluster
-        clusters[#clusters + 1] = cluster
-      end
-      cluster.counters[#cluster.counters + 1] = candidate
+  return best
+end
+
+-- The counter or cluster of *lines* that would begin soonest with one more; nil when all counters that are meant stand outside the clusters.
+local function soonest(hall, lines, is_meant)
+  local best
+  for _, service_id in ipairs(lines) do
+    local service = piece(hall, 'service:' .. service_id)
+    if service then
+      local find = service.mode == 'cluster' and soonest_cluster or soonest_counter
+      best = sooner(best, find(hall, service_id, service, is_meant))
     end
-  end
-  for _, cluster in ipairs(clusters) do
-    local key = cluster_preference(hall, cluster)
-    if not best or earlier(key, best_key) then best, best_key = cluster, key end
   end
   return best
 end
 
 -- Choose what the slip of a ticket in *lines* names.
--- Returns the group, the ids of the counters it names, the service it was chosen for, and all counters of the lines with their live records.
+-- Returns the group, the ids of the counters it names and the service it was chosen for.
 local function choose_group(hall, lines)
-  local candidates, all = available(hall, lines)
-  local best = soonest(hall, candidates) or soonest(hall, all)
-  return best.group, names_of(best.service_id, best.service, best.group), best.service_id, all
+  local best = soonest(hall, lines, available(hall, lines)) or soonest(hall, lines, anybody)
+  return best.group, names_of(best.service_id, best.service, best.group), best.service_id
 end
 
 -- Does the ticket go to this counter before others that are ready?  The slip names it; in department mode, where slips name all, it was assigned.

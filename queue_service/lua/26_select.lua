@@ -6,86 +6,66 @@
 -- names this counter.  O is called if it lies within the window of its line's mode, otherwise G.  Ties: the earlier order.
 -- Discipline and proof of no starvation: docs/allocation.md.  COST O(lines * classes * log n).
 
-local function better(a, b)
-  if not b or a.counted ~= b.counted then return not b or a.counted > b.counted end
-  return a.order < b.order
-end
-
-local function counted_head(hall, member, line, mean_ms)
-  local policy = policy_of(hall)
-  local class, virtual_ms, order, id = read_member(member)
-  local ratio = policy.promise_ms[policy.classes[1]] / policy.promise_ms[class]
-  local handicap = policy.handicap_ms * (line.level - 1)
-  return {
-    id = id, class = class, order = order, service = line.service, level = line.level, waited_ms = hall.now - virtual_ms, ratio = ratio,
-    handicap_ms = handicap, mean_ms = mean_ms, counted = ratio * (hall.now - virtual_ms) - handicap - policy.kappa * mean_ms,
-  }
-end
-
--- The groups whose tickets are the counter's own: none in department mode; its cluster, and what was sent to it alone; itself.
-local function own_groups(counter, line)
-  if line.mode == 'department' then return {} end
-  if not line.group or line.group == counter.id then return { counter.id } end
-  return { line.group, counter.id }
-end
-
--- The lines of counter *config* in which somebody waits, with their mean service times, read at once.
-local function lively_lines(hall, config)
-  local fields, lines = {}, {}
-  for i, line in ipairs(config.lines) do fields[i] = 'waiting:' .. line.service end
-  local waiting = #fields > 0 and redis.call('HMGET', hall.day_key, unpack(fields)) or {}
-  for i, line in ipairs(config.lines) do
-    if tonumber(waiting[i] or 0) > 0 then lines[#lines + 1] = line end
+-- The longest counted wait so far, in *best* {counted, head, line, mean_ms}.
+local function consider(best, counted, head, line, mean_ms)
+  if not best.head or counted > best.counted or (counted == best.counted and head.order < best.head.order) then
+    best.counted, best.head, best.line, best.mean_ms = counted, head, line, mean_ms
   end
-  return lines
 end
 
--- What counter *config* would call now: the head chosen, and why; nil when nobody waits whom it serves.
+-- The heads of the slips that name *group* in *line*, and its name; nothing of a group without work, which has no slips out.
+local function own_heads(hall, line, group)
+  if group and work_of(hall, group) > 0 then return announced_heads(hall, line.service, group), group end
+end
+
+-- What counter *config* would call now: the ticket's id and service, and why; nil when nobody waits whom it serves.
+-- A counter's own are the tickets of its cluster and what was sent to it alone; none in department mode.
 local function pick(hall, counter, config)
-  local policy = policy_of(hall)
-  local oldest, own, own_window, considered = nil, nil, 0, 0
-  local lines, groups = lively_lines(hall, config), {}
-  for i, line in ipairs(lines) do
-    groups[i] = own_groups(counter, line)
-    read_work(hall, groups[i])
-  end
-  for i, line in ipairs(lines) do
-    local mean_ms
-    for _, class in ipairs(policy.classes) do
-      local member = head_of(hall.waiting_key, line.service .. '/' .. class)
-      if member then
-        considered = considered + 1
-        mean_ms = mean_ms or mean_of(hall, line.service).ms
-        local head = counted_head(hall, member, line, mean_ms)
-        if better(head, oldest) then oldest = head end
-        for _, group in ipairs(groups[i]) do
-          -- A group without work has no slips out.
-          local announced = work_of(hall, group) > 0 and head_of(hall.announced_key, line.service .. '/' .. group .. '/' .. class)
-          if announced then
-            local mine = counted_head(hall, announced, line, mean_ms)
-            if better(mine, own) then own, own_window = mine, policy.window_ms[line.mode] end
-          end
+  local policy, oldest, own, considered = policy_of(hall), {}, {}, 0
+  local now, promise_ms, standard_ms = hall.now, policy.promise_ms, policy.promise_ms[policy.classes[1]]
+  for _, line in ipairs(config.lines) do
+    local service = line.service
+    if count_of(hall, service) > 0 then
+      local mean_ms, heads, mine, sent, alone, group = mean_of(hall, service).ms, line_heads(hall, service), nil, nil, nil, nil
+      if line.mode ~= 'department' then
+        sent, alone = own_heads(hall, line, counter.id)
+        if line.group ~= counter.id then mine, group = own_heads(hall, line, line.group) end
+      end
+      local handicap_ms, weight_ms = policy.handicap_ms * (line.level - 1), policy.kappa * mean_ms
+      for _, class in ipairs(policy.classes) do
+        local head = heads[class]
+        if head == nil then head = line_head(hall, service, class) end
+        if head then
+          local ratio = standard_ms / promise_ms[class]
+          considered = considered + 1
+          consider(oldest, ratio * (now - head.virtual_ms) - handicap_ms - weight_ms, head, line, mean_ms)
+          head = sent and announced_head(hall, sent, service, alone, class)
+          if head then consider(own, ratio * (now - head.virtual_ms) - handicap_ms - weight_ms, head, line, mean_ms) end
+          head = mine and announced_head(hall, mine, service, group, class)
+          if head then consider(own, ratio * (now - head.virtual_ms) - handicap_ms - weight_ms, head, line, mean_ms) end
         end
       end
     end
   end
-  if not oldest then return nil end
-  local chosen, rule = oldest, 'oldest'
+  if not oldest.head then return nil end
+  local chosen, rule, window_ms = oldest, 'oldest', own.head and policy.window_ms[own.line.mode] or 0
   if counter.state == 'draining' then
-    if not own then return nil end
+    if not own.head then return nil end
     chosen, rule = own, 'own'
-  elseif own and own.counted >= oldest.counted - own_window then
+  elseif own.head and own.counted >= oldest.counted - window_ms then
     chosen, rule = own, 'own'
   end
-  if considered == 1 and chosen.id == oldest.id then rule = 'only' end
+  local head, line = chosen.head, chosen.line
+  if considered == 1 and head.id == oldest.head.id then rule = 'only' end
   local why = {
-    rule = rule, class = chosen.class, waited_ms = chosen.waited_ms, counted_ms = math.floor(chosen.counted + 0.5), ratio = chosen.ratio,
-    handicap_ms = chosen.handicap_ms, mean_ms = math.floor(chosen.mean_ms + 0.5), considered = considered, window_ms = own_window,
+    rule = rule, class = head.class, waited_ms = hall.now - head.virtual_ms, counted_ms = math.floor(chosen.counted + 0.5),
+    ratio = policy.promise_ms[policy.classes[1]] / policy.promise_ms[head.class], handicap_ms = policy.handicap_ms * (line.level - 1),
+    mean_ms = math.floor(chosen.mean_ms + 0.5), considered = considered, window_ms = window_ms,
   }
-  if chosen.id ~= oldest.id then
-    why.oldest = oldest.id
+  if head.id ~= oldest.head.id then
+    why.oldest = oldest.head.id
     why.oldest_counted_ms = math.floor(oldest.counted + 0.5)
     why.window_used_ms = math.floor(oldest.counted - chosen.counted + 0.5)
   end
-  return chosen, why
+  return { id = head.id, service = line.service }, why
 end

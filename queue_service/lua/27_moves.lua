@@ -6,23 +6,25 @@ local function several(lines)
 end
 
 local function count_waiting(hall, ticket, step)
-  for _, service in ipairs(ticket.lines) do redis.call('HINCRBY', hall.day_key, 'waiting:' .. service, step) end
+  for _, service in ipairs(ticket.lines) do change_count(hall, service, step) end
   add_work(hall, ticket.group, step * ticket.work_ms)
 end
 
 -- The ticket begins to wait: a group is announced (or *to_counter*, which serves it), it stands in its lines, and it counts on the boards.
--- Returns the counters of its lines with their live records.
 local function stand_in_line(hall, ticket, to_counter)
   ticket.lines = lines_of(ticket)
-  local group, counters, service_id, candidates = choose_group(hall, ticket.lines)
-  if to_counter then group, counters, service_id = to_counter, { to_counter }, ticket.lines[1] end
+  local group, counters, service_id
+  if to_counter then
+    group, counters, service_id = to_counter, { to_counter }, ticket.lines[1]
+  else
+    group, counters, service_id = choose_group(hall, ticket.lines)
+  end
   ticket.state, ticket.service, ticket.group, ticket.counters, ticket.announced_for = 'waiting', ticket.lines[1], group, counters, service_id
   ticket.counter, ticket.called_at_ms, ticket.started_at_ms, ticket.ended_at_ms = nil, nil, nil, nil
   ticket.rings = 0
   ticket.work_ms = mean_of(hall, service_id).ms
   add_members(hall, ticket)
   count_waiting(hall, ticket, 1)
-  return candidates
 end
 
 -- The ticket stops waiting.
@@ -45,7 +47,7 @@ end
 
 -- Invite *ticket* to *counter* for *service*: the one place where a call happens.
 local function invite(hall, ticket, service, counter, press_name, why, reason)
-  local before, was = copy(ticket), ticket.state
+  local before, was = hall.bytes[ticket.id], ticket.state
   why.placed = ticket.placed
   if was == 'waiting' then leave_line(hall, ticket) end
   counter.ready = nil
@@ -67,16 +69,18 @@ end
 
 -- A ticket has begun to wait: if counters that asked and got nobody can serve it, the one that is ready longest calls it, except that
 -- it leaves the ticket to a ready counter that the slip names.
-local function offer(hall, ticket, candidates)
+local function offer(hall, ticket)
   if not policy_of(hall).auto_ready then return end
   local longest, named
-  for _, candidate in ipairs(candidates) do
-    local live = candidate.live
-    if live.ready and live.state == 'open' and not live.ticket then
-      local key = { live.idle_since, candidate.entry.position }
-      candidate.key = key
-      if not longest or earlier(key, longest.key) then longest = candidate end
-      if is_named(candidate.service, ticket, live.id) and (not named or earlier(key, named.key)) then named = candidate end
+  for _, service_id in ipairs(ticket.lines) do
+    local service = piece(hall, 'service:' .. service_id)
+    for _, entry in ipairs(service and service.counters or {}) do
+      local live = read_counter(hall, entry.id)
+      if live.ready and live.state == 'open' and not live.ticket then
+        local taker = { live = live, service_id = service_id, key = { live.idle_since, entry.position } }
+        if not longest or earlier(taker.key, longest.key) then longest = taker end
+        if is_named(service, ticket, live.id) and (not named or earlier(taker.key, named.key)) then named = taker end
+      end
     end
   end
   local taker = named or longest
@@ -91,7 +95,7 @@ end
 
 -- The ticket in hand leaves the counter with *state*; the caller records the event.
 local function dismiss(hall, ticket, counter, state, press_name, learned)
-  local before = copy(ticket)
+  local before = hall.bytes[ticket.id]
   ticket.state, ticket.ended_at_ms = state, hall.now
   remember(hall, counter, press_name, before, ticket, learned)
   mark_call(counter, ticket, state)
@@ -162,10 +166,10 @@ local function go_on(hall, ticket, counter, to_counter)
   mark_call(counter, ticket, 'waiting')
   hall.steps[counter.id].state = 'waiting'
   write_counter(hall, counter)
-  local candidates = stand_in_line(hall, ticket, to_counter)
+  stand_in_line(hall, ticket, to_counter)
   ticket.department = department_of(hall, ticket.service, ticket)
   write_ticket(hall, ticket)
   record(hall, 'TicketTransferred', standing(ticket, { counter = counter.id, from_department = from_department, from_service = from_service,
     note = ticket.note }))
-  offer(hall, ticket, candidates)
+  offer(hall, ticket)
 end

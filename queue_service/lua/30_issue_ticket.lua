@@ -17,7 +17,7 @@ end
 
 -- The next number of the department that is not taken; at most *cap*, which is at most 999.
 local function next_number(hall, department, cap)
-  local n = tonumber(redis.call('HGET', hall.sequences_key, department.id) or 0)
+  local n = hall.sequences[department.id] or tonumber(redis.call('HGET', hall.sequences_key, department.id) or 0)
   while n < cap do
     n = n + 1
     local number = department.letter .. string.format('%03d', n)
@@ -75,12 +75,12 @@ local function issue_ticket(hall)
     needs = needs, any_order = wish.any_order, order = string.format('%08d', hall.orders), printed = false,
   }
   redis.call('HSET', hall.sequences_key, service.department.id, n)
+  hall.sequences[service.department.id] = n
   redis.call('HSET', hall.numbers_key, number, ticket.id)
   local ahead = ahead_of(hall, ticket)
-  local candidates = stand_in_line(hall, ticket)
+  stand_in_line(hall, ticket)
   write_ticket(hall, ticket)
   record(hall, 'TicketIssued', standing(ticket, { ground = ticket.ground, procedure = ticket.procedure, wait = hall.wait }))
-  offer(hall, ticket, candidates)
-  ticket.ahead = ahead
-  return { ticket = ticket }
+  offer(hall, ticket)
+  return { ticket = ticket, ahead = ahead }
 end

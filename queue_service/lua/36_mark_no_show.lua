@@ -21,10 +21,10 @@ local function mark_no_show(hall)
   record(hall, 'TicketNoShow', { ticket = ticket.id, number = ticket.number, department = ticket.department, service = ticket.service, counter = counter.id })
   if returns then
     if policy.no_show_back_places > 0 then move_back(hall, ticket, policy.no_show_back_places) end
-    local candidates = stand_in_line(hall, ticket)
+    stand_in_line(hall, ticket)
     write_ticket(hall, ticket)
     record(hall, 'TicketRevived', standing(ticket, { was = 'no_show' }))
-    offer(hall, ticket, candidates)
+    offer(hall, ticket)
   else
     write_ticket(hall, ticket)
   end

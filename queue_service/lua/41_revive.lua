@@ -18,10 +18,9 @@ local function revive(hall)
   if was == 'no_show' then ticket.virtual_ms = ticket.virtual_ms + hall.now - ticket.ended_at_ms end
   ticket.park_reason, ticket.park_until_ms, ticket.needs = nil, nil, still_needed(hall, ticket)
   local ahead = ahead_of(hall, ticket)
-  local candidates = stand_in_line(hall, ticket)
+  stand_in_line(hall, ticket)
   write_ticket(hall, ticket)
   record(hall, 'TicketRevived', standing(ticket, { was = was, reason = hall.wish.reason }))
-  offer(hall, ticket, candidates)
-  ticket.ahead = ahead
-  return { ticket = ticket }
+  offer(hall, ticket)
+  return { ticket = ticket, ahead = ahead }
 end

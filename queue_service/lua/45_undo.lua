@@ -8,15 +8,15 @@ local function undo(hall)
   local bytes = counter.last and redis.call('HGET', hall.steps_key, counter.id)
   if not bytes then return refuse('NOTHING_TO_UNDO', 'counter ' .. config.number .. ' has no step to take back') end
   local last = unpack_map(bytes)
+  local before = unpack_map(last.before)
   if hall.now > counter.last.until_ms then return refuse('UNDO_EXPIRED', 'the last step of counter ' .. config.number .. ' is too long ago') end
   local ticket = read_ticket(hall, last.ticket)
   local in_hand = last.state == 'called'
   -- Whoever called it since left another `call` on it; the number of a ticket that was carried over night may be somebody else's by now.
-  local untouched = ticket and (in_hand or (ticket.state == last.state and ticket.call == last.before.call)) and
+  local untouched = ticket and (in_hand or (ticket.state == last.state and ticket.call == before.call)) and
     redis.call('HGET', hall.numbers_key, ticket.number) == ticket.id
   if not untouched then return refuse('TICKET_ELSEWHERE', 'the ticket has gone on since') end
 
-  local before = last.before
   before.printed = ticket.printed
   if in_hand then before.note = ticket.note end
   local left, lines
@@ -39,8 +39,7 @@ local function undo(hall)
   if last.learned then fact.mean_ms = mean_of(hall, before.service).ms end
   record(hall, 'StepUndone', fact)
   if before.state == 'waiting' then
-    local _, candidates = available(hall, before.lines)
-    offer(hall, before, candidates)
+    offer(hall, before)
   end
   return { ticket = before, counter = show_counter(counter, config) }
 end

@@ -136,11 +136,10 @@ local function set_place(hall)
   ticket.service, ticket.virtual_ms, ticket.order, ticket.park_reason = service_id, virtual_ms, order, nil
   ticket.placed = { by = hall.actor, at_ms = hall.now }
   local ahead = ahead_of(hall, ticket)
-  local candidates = stand_in_line(hall, ticket)
+  stand_in_line(hall, ticket)
   ticket.department = department_of(hall, ticket.service, ticket)
   write_ticket(hall, ticket)
   record(hall, 'TicketPlaced', standing(ticket, fact))
-  offer(hall, ticket, candidates)
-  ticket.ahead = ahead
-  return { ticket = ticket }
+  offer(hall, ticket)
+  return { ticket = ticket, ahead = ahead }
 end

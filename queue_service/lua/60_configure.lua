@@ -38,8 +38,10 @@ end
 local function put_in_force(hall, pieces, version, assigned)
   redis.call('DEL', hall.centre_key)
   for name, bytes in pairs(pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
-  redis.call('HSET', hall.day_key, 'version', version)
   redis.call(unpack(assigned ~= '' and { 'HSET', hall.day_key, 'assigned', assigned } or { 'HDEL', hall.day_key, 'assigned' }))
+  hall.pieces, hall.means, hall.shares = {}, {}, {} -- they were made of the pieces before
+  hall.stored_version = version
+  change_day(hall, 'version', version)
   record(hall, 'CentreChanged', { version = version })
 end
 
@@ -104,7 +106,8 @@ local function packed_otherwise(hall, wish)
 end
 
 local function configure(keys, args)
-  local hall = enter(keys, args)
+  take_hall(keys) -- what is remembered belongs to the configuration before
+  local hall = enter(read_hall(keys), args)
   local wish, pieces = hall.wish, {}
   for name, bytes in pairs(wish.pieces) do pieces[name] = unpack_piece(bytes) end
   local waited_for, counters = services_waited_for(hall), live_counters(hall)
@@ -118,7 +121,7 @@ local function configure(keys, args)
     put_in_force(hall, wish.pieces, wish.new_version, wish.assigned or '')
     carry_over(hall, waited_for, counters)
     write_steps(hall)
-    redis.call('HSET', hall.day_key, 'seq', hall.seq, 'clock', hall.now)
+    write_day(hall)
   end
   return pack({ epoch = hall.epoch, seq = hall.seq, day = hall.day, now_ms = hall.now, version = wish.new_version })
 end

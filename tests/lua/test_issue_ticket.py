@@ -45,7 +45,7 @@ async def test_a_ticket_gets_the_next_number_and_a_place_in_line(hall_of):
     } == change.state
     place = standing("t2", "A002", counters=["q01", "q02"]) | {"class": "priority"}
     assert [{"type": "TicketIssued", **place, "ground": "elderly", "procedure": "1.00"}] == change.facts
-    assert 0 == change.reply["ticket"]["ahead"]
+    assert 0 == change.reply["ahead"]
 
 
 async def test_a_counter_that_asked_and_got_nobody_calls_at_once(hall_of):

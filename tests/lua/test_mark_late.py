@@ -24,7 +24,7 @@ async def test_three_others_pass(hall_of):
     } == change.state
     place = standing("t1", "A001", virtual_ms=3_000, order="00000004:00000001")
     assert [{"type": "TicketMovedBack", **place}] == change.facts
-    assert 3 == change.reply["ticket"]["ahead"]
+    assert 3 == change.reply["ahead"]
 
 
 async def test_the_last_in_line_stays_where_it_is(hall_of):

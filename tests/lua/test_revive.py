@@ -45,7 +45,7 @@ async def test_a_cancelled_ticket_keeps_its_place(hall_of):
     reply = await hall.press(Revive(ticket="t1"))
 
     assert ["A001", "A002"] == await hall.line()
-    assert 0 == reply["ticket"]["ahead"]
+    assert 0 == reply["ahead"]
 
 
 async def test_a_ready_counter_calls_whoever_is_back(hall_of):

@@ -39,7 +39,7 @@ async def test_in_front_of_somebody(hall_of):
     place = standing("t3", "A003", virtual_ms=999)
     was = {"was": "waiting", "was_virtual_ms": 2_000, "left": ["a"]}
     assert [{**place, **was, "type": "TicketPlaced", "reason": "asked"}] == change.facts
-    assert 1 == change.reply["ticket"]["ahead"]
+    assert 1 == change.reply["ahead"]
 
 
 @pytest.mark.parametrize("apart_ms", [0, 1, 1_000])
@@ -53,7 +53,7 @@ async def test_behind_so_many_people(hall_of, after, apart_ms):
     reply = await hall.press(put("t3", after=after), **BOSS)
 
     assert [*others[:after], "A003", *others[after:]] == await hall.line()
-    assert after == reply["ticket"]["ahead"]
+    assert after == reply["ahead"]
 
 
 async def test_people_of_all_classes_are_counted(hall_of):
@@ -65,9 +65,9 @@ async def test_people_of_all_classes_are_counted(hall_of):
 
     reply = await hall.press(put("t5", after=1), **BOSS)
 
-    assert 1 == reply["ticket"]["ahead"]
-    assert 3 == (await hall.press(put("t2", before="t1"), **BOSS))["ticket"]["ahead"]
-    assert 0 == (await hall.press(put("t1", before="t3"), **BOSS))["ticket"]["ahead"]
+    assert 1 == reply["ahead"]
+    assert 3 == (await hall.press(put("t2", before="t1"), **BOSS))["ahead"]
+    assert 0 == (await hall.press(put("t1", before="t3"), **BOSS))["ahead"]
 
 
 async def test_again_and_again_between_the_same_two(hall_of):
