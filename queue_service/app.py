@@ -46,6 +46,7 @@ from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import ArchiveAway, NotFound, QueueError
 from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
+from queue_service.http_api.alarms import Alarms
 from queue_service.http_api.counters import Counters
 from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
@@ -327,6 +328,7 @@ class Service:
             Counters(self._dispatch),
             Halls(self._dispatch, boards),
             Messages(self._dispatch),
+            Alarms(self._dispatch),
             Plans(self._dispatch, play_plan),
             Health(self._ready),
         )

@@ -20,7 +20,7 @@ from queue_service import metrics
 from queue_service.archive.history import Cursor, Gap, History, Page
 from queue_service.clock import business_day
 from queue_service.dispatch import Dispatch
-from queue_service.errors import QueueError
+from queue_service.errors import ArchiveAway, QueueError
 from queue_service.events import Event
 
 LEASE: Final = "archiver"
@@ -59,7 +59,10 @@ class Archiver:
             try:
                 while await self.copy():
                     pass
+                self._dispatch.archive_away_ms = None
             except QueueError as trouble:
+                if isinstance(trouble, ArchiveAway) and self._dispatch.archive_away_ms is None:
+                    self._dispatch.archive_away_ms = self._dispatch.clock.now_ms()
                 metrics.ARCHIVE_FAILURES.inc()
                 _log.warning("copying into the archive failed", trouble=type(trouble).__name__)
             except Exception:  # noqa: BLE001 - one round may fail; nobody would notice that there are no more of them

@@ -43,6 +43,7 @@ from queue_service.errors import NotFound, UnknownBoard, UnknownCounter, Unknown
 __all__ = [
     "CLASSES",
     "DAYS",
+    "AlarmRules",
     "Board",
     "BoardSettings",
     "CallPhrases",
@@ -303,6 +304,18 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     name_en: Name
 
 
+class AlarmRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """From when on supervisors are told that something should be looked at."""
+
+    warn_share: Annotated[float, Meta(ge=0.1, le=1)] = 0.8
+    """Of the wait promised to a class."""
+    idle_s: Annotated[int, Meta(ge=10, le=3_600)] = 120
+    ready_s: Annotated[int, Meta(ge=60, le=14_400)] = 900
+    paused_s: Annotated[int, Meta(ge=60, le=14_400)] = 1_200
+    means: Annotated[float, Meta(ge=1, le=20)] = 3.0
+    """Times the mean that one visitor may take."""
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The rules a centre may set; the defaults are the measured ones."""
 
@@ -322,6 +335,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     auto_ready: bool = True
     enforce_hours: bool = False
     transfer_age_cap_s: Annotated[int, Meta(ge=0, le=14_400)] = 900
+    alarms: AlarmRules = AlarmRules()
     record: Recording = "optional"
     """Whether officers say what was done when they complete."""
     outcomes: Annotated[tuple[Outcome, ...], Meta(min_length=1, max_length=12)] = (

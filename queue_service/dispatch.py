@@ -7,6 +7,7 @@ HTTP; every rule about tickets is in the Function that carries the command out.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from queue_service import metrics
+from queue_service.alarms import Alarm, Reading, alarms
 from queue_service.assignments import After, assigned
 from queue_service.assignments import after as after_assignment
 from queue_service.centre import Centre
@@ -86,6 +88,8 @@ class Dispatch:
         self.clock = clock
         self._mirror = mirror
         self._catalogues = catalogues if catalogues is not None else {}
+        self.archive_away_ms: int | None = None
+        """Since when the archive does not answer, as the archiver says."""
         self._centres: dict[str, Centre] = {}
 
     async def centre(self, id: str) -> Centre:
@@ -309,6 +313,18 @@ class Dispatch:
         codes += [one.code for one in catalogue.procedures if one.department in departments]
         found = (catalogue.get(code) for code in dict.fromkeys(codes))
         return [procedure for procedure in found if procedure is not None][:limit]
+
+    async def alarms(self, id: str) -> tuple[Centre, tuple[Alarm, ...], int]:
+        """The centre in force, what is wrong there, and when that was asked."""
+        (day, counters, tickets, waiting), (_, calls) = await asyncio.gather(
+            self.store.read_all(id), self.store.read_messages(id, None)
+        )
+        centre = await self.centre(id)
+        if day["version"] != centre.version:
+            centre = await self.read_again(id)
+        now_ms = max(self.clock.now_ms(), int(day["clock"]))
+        reading = Reading(day, counters, tickets, waiting, calls, self.archive_away_ms)
+        return centre, alarms(centre, reading, now_ms), now_ms
 
     async def worst_overtaking_ms(self, centre: str) -> int:
         """The worst overtaking of the day that this process knows of (``Mirror.worst_overtaking_ms``)."""

@@ -56,6 +56,7 @@ WORST_OVERTAKING_SECONDS: Final = Gauge(
     "The most by which a ticket called today had begun to wait after one of its line and class that was left waiting.",
     ("centre",),
 )
+ALARMS: Final = Gauge("queue_alarms", "What somebody should look at, by kind (GET …/alarms).", ("centre", "kind"))
 OPEN_COUNTERS: Final = Gauge("queue_open_counters", "Counters by state.", ("centre", "state"))
 TICKETS_ENDED: Final = Counter(
     "queue_tickets_ended_total", "Tickets that left the hall, by how.", ("centre", "department", "end")

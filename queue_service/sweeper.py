@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from queue_service import metrics
+from queue_service.alarms import Kind, Reading, alarms
 from queue_service.commands import Forget
 from queue_service.dispatch import SYSTEM, Dispatch
 from queue_service.errors import QueueError
@@ -66,6 +67,9 @@ class Sweeper:
             if day["version"] != centre.version:  # put in force by another process
                 await self._dispatch.read_again(id)
             self._gauge(id, counters, tickets, waiting)
+            _, calls = await self._dispatch.store.read_messages(id, None)
+            reading = Reading(day, counters, tickets, waiting, calls, self._dispatch.archive_away_ms)
+            self._gauge_alarms(id, reading)
             metrics.WORST_OVERTAKING_SECONDS.labels(id).set(await self._dispatch.worst_overtaking_ms(id) / 1000)
             if leads:
                 await self._forget(id, day["day"], tickets)
@@ -95,6 +99,12 @@ class Sweeper:
         states = [counters.get(counter.id, {}).get("state", "closed") for counter in configured.counters]
         for state in ("open", "paused", "draining", "closed"):
             metrics.OPEN_COUNTERS.labels(centre, state).set(states.count(state))
+
+    def _gauge_alarms(self, centre: str, reading: Reading) -> None:
+        found = alarms(self._dispatch.known(centre), reading, self._dispatch.clock.now_ms())
+        kinds = [alarm.kind for alarm in found]
+        for kind in Kind:
+            metrics.ALARMS.labels(centre, kind).set(kinds.count(kind))
 
     async def _gauge_store(self) -> None:
         memory_bytes, store_ms = await self._dispatch.store.read_health()

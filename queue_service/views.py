@@ -6,6 +6,7 @@ Every reply is a pure function of what the store answered, so a repeated press g
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
@@ -205,12 +206,34 @@ class CounterState(CounterView, frozen=True, kw_only=True):
     in_hand: TicketView | None
 
 
+class TicketState(TicketView, frozen=True, kw_only=True):
+    """A ticket with what decides where it stands; events of the staff feed go on from there."""
+
+    virtual_ms: int
+    order: str
+    lines: tuple[str, ...]
+    placed: dict[str, Any] | None
+    """By whom and when a supervisor decided where it stands."""
+
+
+class Today(msgspec.Struct, frozen=True, kw_only=True):
+    """What one service has done today; who was transferred counts where it is now."""
+
+    issued: int
+    called: int
+    waited_ms: int
+    """Of those called, from virtual arrival to the last call."""
+    served: int
+    no_show: int
+    cancelled: int
+
+
 class LineState(msgspec.Struct, frozen=True, kw_only=True):
     """Who waits in one line and class, in calling order."""
 
     service: str
     cls: str = msgspec.field(name="class")
-    tickets: tuple[TicketView, ...]
+    tickets: tuple[TicketState, ...]
 
 
 class StateReply(Anchor, frozen=True, kw_only=True):
@@ -219,8 +242,12 @@ class StateReply(Anchor, frozen=True, kw_only=True):
     issuing: IssuingView
     counters: tuple[CounterState, ...]
     lines: tuple[LineState, ...]
-    parked: tuple[TicketView, ...]
-    no_show: tuple[TicketView, ...]
+    parked: tuple[TicketState, ...]
+    no_show: tuple[TicketState, ...]
+    today: dict[str, Today]
+    """By service."""
+    assigned: tuple[str, ...]
+    """Counters that serve something else today than the centre's file says."""
 
 
 class IssuingReply(Anchor, frozen=True, kw_only=True):
@@ -303,6 +330,35 @@ def ticket_view(
 def without_note(ticket: TicketView) -> TicketView:
     """*ticket* as the visitor may see it: notes are words among staff."""
     return msgspec.structs.replace(ticket, note=None)
+
+
+def ticket_state(centre: Centre, ticket: Ticket) -> TicketState:
+    """*ticket* with where it stands."""
+    return TicketState(
+        **msgspec.structs.asdict(ticket_view(centre, ticket)),
+        virtual_ms=ticket.virtual_ms,
+        order=ticket.order,
+        lines=ticket.lines,
+        placed=ticket.placed,
+    )
+
+
+def today_views(tickets: Iterable[Ticket], day: str) -> dict[str, Today]:
+    """What each service has done on *day*."""
+    counts: dict[str, Counter[str]] = {}
+    for ticket in tickets:
+        if ticket.day != day:
+            continue
+        count = counts.setdefault(ticket.service, Counter())
+        count["issued"] += 1
+        if ticket.called_at_ms is not None:
+            count["called"] += 1
+            count["waited_ms"] += max(ticket.called_at_ms - ticket.virtual_ms, 0)
+        count[ticket.state] += 1
+    return {
+        service: Today(**{field: count[field] for field in Today.__struct_fields__})
+        for service, count in sorted(counts.items())
+    }
 
 
 def counter_view(centre: Centre, id: str, record: Mapping[str, Any] | None) -> CounterView:

@@ -12,6 +12,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from queue_service import commands, views
+from queue_service.assignments import read_assignments
 from queue_service.clock import business_day
 from queue_service.codec import read_ticket
 from queue_service.contract import operation
@@ -78,14 +79,14 @@ class Halls:
         if day["version"] != configured.version:  # the page asks because it has heard of another one
             configured = await self._dispatch.read_again(centre)
         tickets = {id: read_ticket(record) for id, record in records.items()}
-        lines: dict[tuple[str, str], list[views.TicketView]] = {}
+        lines: dict[tuple[str, str], list[views.TicketState]] = {}
         for member in waiting:
             service, cls, _, _, id = member.split("/")
-            lines.setdefault((service, cls), []).append(views.ticket_view(configured, tickets[id]))
+            lines.setdefault((service, cls), []).append(views.ticket_state(configured, tickets[id]))
 
-        def aside(state: State) -> tuple[views.TicketView, ...]:
+        def aside(state: State) -> tuple[views.TicketState, ...]:
             found = sorted((t for t in tickets.values() if t.state == state), key=lambda t: (t.virtual_ms, t.order))
-            return tuple(views.ticket_view(configured, ticket) for ticket in found)
+            return tuple(views.ticket_state(configured, ticket) for ticket in found)
 
         states = []
         for counter in configured.counters:
@@ -98,6 +99,8 @@ class Halls:
             lines=tuple(views.LineState(service=s, cls=c, tickets=tuple(found)) for (s, c), found in lines.items()),
             parked=aside(State.PARKED),
             no_show=aside(State.NO_SHOW),
+            today=views.today_views(tickets.values(), day["day"]),
+            assigned=tuple(sorted(read_assignments(day.get("assigned", "")).counters)),
             **views.day_anchor(day, self._dispatch.clock.now_ms()),
         )
 

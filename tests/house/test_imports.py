@@ -27,7 +27,7 @@ PLAN = {
         queue_service.settings queue_service.views queue_service.estimate queue_service.mirror queue_service.legible
         counters.press
         queue_service.working_days queue_service.dossiers queue_service.slips queue_service.visits
-        queue_service.assignments
+        queue_service.assignments queue_service.alarms
         queue_service.texts queue_service.device_frames queue_service.device_file
         displays.board displays.frames displays.hall displays.panels displays.panel_file
         displays.speech

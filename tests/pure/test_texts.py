@@ -16,7 +16,7 @@ CATALOGUES = {file.stem: json.loads(file.read_text("utf-8")) for file in TEXTS.g
 VIETNAMESE = CATALOGUES["vi"]
 PAGES = {"shared": "queue_service/web/shared", "kiosk": "queue_service/web/kiosk", "board": "displays/web"}
 PAGES |= {"console": "counters/web", "phone": "queue_service/web/phone", "start": "queue_service/web/start"}
-PAGES |= {"docs": "queue_service/web/docs", "panel": "displays"}
+PAGES |= {"alarm": "queue_service/http_api", "docs": "queue_service/web/docs", "panel": "displays"}
 KEY = re.compile(rf"""["'`]((?:{"|".join(PAGES)})\.(?:[a-z0-9_.-]|\$\{{[^`]*?\}})+)["'`]""")
 """A key in quotes; one put together (`console.class-${ticket.class}`) stands for every key that fits."""
 HOLE = re.compile(r"\$\{[^`]*?\}")

@@ -76,6 +76,7 @@ ROWS = {
     "read_seats": Row(OFFICERS),
     "read_desk": Row(OFFICERS),
     "read_state": Row(SUPERVISORS),
+    "read_alarms": Row(SUPERVISORS),
     "switch_issuing": Row(SUPERVISORS, {"open": True}),
     "advance_day": Row(SUPERVISORS, {"day": "2020-01-01"}),
     "read_events": Row(READERS),

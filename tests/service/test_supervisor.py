@@ -75,6 +75,47 @@ async def test_a_supervisor_pauses_and_opens_an_officers_counter(house: House) -
     assert "Hết việc" == (await last_event(house))["reason"]
 
 
+async def test_alarms_say_what_is_wrong_and_what_to_do_in_two_languages(house: House) -> None:
+    """Somebody waits and nobody is there; an officer asks for help."""
+    await house.kiosk.issue("a")
+    await house.binh.at("q03", "open")
+    await house.binh.at("q03", "ask-help", text="cần con dấu")
+
+    reply = (await house.chief.get("alarms")).value
+
+    assert ["help-asked", "line-unattended"] == [alarm["kind"] for alarm in reply["alarms"]]
+    help, line = reply["alarms"]
+    assert ("q03", "Quầy 3 cần hỗ trợ", "Counter 3 asks for help") == (
+        help["counter"],
+        help["says"]["vi"],
+        help["says"]["en"],
+    )
+    assert ("a", None) == (line["service"], line["counter"])
+    assert "1 người chờ" in line["says"]["vi"]
+    assert all(text and "{" not in text for text in (*line["says"].values(), *line["do"].values()))
+
+
+async def test_the_state_says_where_everybody_stands_and_what_today_was(house: House) -> None:
+    """With what the staff feed goes on from."""
+    first = await house.kiosk.issue()
+    second = await house.kiosk.issue()
+    await house.lan.at("q02", "open")
+    await house.lan.at("q02", "call-next")
+    await house.lan.at("q02", "complete")
+    await house.chief.press(f"tickets/{second['id']}/place", {"reason": "asked", "after": 0})
+    await house.chief.at("q03", "assign", reason="asked", serves={"b": 1, "a": 2})
+
+    state = await house.state()
+
+    (line,) = state["lines"]
+    (waits,) = line["tickets"]
+    assert (second["id"], ["a"], f"staff:{house.chief.name}") == (waits["id"], waits["lines"], waits["placed"]["by"])
+    assert second["issued_at_ms"] == waits["virtual_ms"]
+    assert (2, 1, 1, 0) == tuple(state["today"]["a"][name] for name in ("issued", "called", "served", "no_show"))
+    assert ["q03"] == state["assigned"]
+    assert first["id"] not in str(state["lines"])
+
+
 async def test_a_place_without_a_reason_or_without_a_where_is_refused(house: House) -> None:
     ticket = await house.kiosk.issue()
     path = f"tickets/{ticket['id']}/place"
