@@ -457,6 +457,26 @@ def _extended(dossier: Dossier, wish: Extend, now_ms: int, calendar: WorkingDays
     return {"extensions": dossier.extensions + 1, "due_ms": due_ms, "warn_ms": calendar.warn_ms(now_ms, due_ms)}
 
 
+def fact_of(change: Change) -> dict[str, Any]:
+    """What the centre's events say of a change (events.py, DossierChanged); nothing in it names a person."""
+    dossier, step = change.dossier, change.step
+    fact = {
+        "code": dossier.code,
+        "step": step.n,
+        "change": step.change,
+        "was": step.was,
+        "state": step.state,
+        "department": dossier.department,
+        "procedure": dossier.procedure,
+        "due_ms": dossier.due_ms,
+        "was_late": dossier.was_late,
+        "ticket": dossier.ticket,
+        "on_time": step.on_time,
+        "done_ms": step.at_ms,
+    }
+    return {name: value for name, value in fact.items() if value is not None}
+
+
 def code_prefix(centre: Centre, department: str, day: date) -> str:
     """The codes of one agency and day up to their number: the template of the centre, filled."""
     policy = centre.dossiers
