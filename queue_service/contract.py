@@ -57,6 +57,7 @@ from queue_service.errors import (
     UnknownBoard,
     UnknownCentre,
     UnknownCounter,
+    UnknownDossier,
     UnknownProcedure,
     UnknownTicket,
     UnsupportedType,
@@ -93,6 +94,7 @@ _SLUG = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 _SEGMENTS: Final = {  # what may stand in a path; everything that is not named here is a slug
     "ticket": r"[A-Za-z0-9_-]{22}",
     "code": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+    "dossier": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
 }
 _UNKNOWN: Final[dict[str, type[NotFound]]] = {
     "centre": UnknownCentre,
@@ -100,6 +102,7 @@ _UNKNOWN: Final[dict[str, type[NotFound]]] = {
     "ticket": UnknownTicket,
     "board": UnknownBoard,
     "code": UnknownProcedure,
+    "dossier": UnknownDossier,
 }
 _KEY = re.compile(r"[A-Za-z0-9-]{8,200}")
 _GIVEN = frozenset({"body", "query", "press_id", "identity", "address", "request"})
@@ -121,7 +124,8 @@ def clean_text(max_length: int, min_length: int = 0) -> Meta:
     The mark of a text typed by people, for `Annotated[str, clean_text(200)]` in a body or query.
 
     The handler gets it NFC-normalised and trimmed; control characters, direction overrides and texts that are longer or
-    shorter, counted after that, are refused.  Allowed directly in a body or query and in Structs inside it.
+    shorter, counted after that, are refused.  Allowed directly in a body or query and in Structs inside it, also those
+    of lists.
     """
     return Meta(
         extra={"clean": (min_length, max_length)},
@@ -140,6 +144,10 @@ def _clean(text: str, place: str, min_length: int, max_length: int) -> str:
     return text
 
 
+_EACH: Final = "*"
+"""Stands in the path to a text for every entry of a list."""
+
+
 def _texts(shape: shapes.Type, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int, int]]:
     """Where the texts to clean are, as attribute paths, and how long they may be."""
     match shape:
@@ -154,8 +162,10 @@ def _texts(shape: shapes.Type, place: tuple[str, ...] = ()) -> Iterator[tuple[tu
             for part in parts:
                 yield from _texts(part.type, (*place, part.name))
         case shapes.ListType(item_type=inner) | shapes.VarTupleType(item_type=inner):
-            if any(_texts(inner)):
-                raise TypeError(f"{'.'.join(place)}: clean_text does not reach into lists")
+            for found in _texts(inner, (*place, _EACH)):
+                if found[0][-1] == _EACH:
+                    raise TypeError(f"{'.'.join(place)}: clean_text does not reach into lists of texts")
+                yield found
 
 
 class _Cleaner:
@@ -168,14 +178,23 @@ class _Cleaner:
 
     def __call__(self, value: Struct) -> None:
         for way, name, shortest, longest in self._texts:
-            owner: Any = value
-            for step in way:
-                owner = getattr(owner, step, None)
-            text = getattr(owner, name, None)
-            if isinstance(text, str):
-                cleaned = _clean(text, ".".join((*way, name)), shortest, longest)
-                if cleaned is not text:
-                    msgspec.structs.force_setattr(owner, name, cleaned)
+            for owner in _owners(value, way):
+                text = getattr(owner, name, None)
+                if isinstance(text, str):
+                    cleaned = _clean(text, ".".join((*way, name)), shortest, longest)
+                    if cleaned is not text:
+                        msgspec.structs.force_setattr(owner, name, cleaned)
+
+
+def _owners(value: Any, way: tuple[str, ...]) -> Iterator[Any]:
+    """Whatever stands at the end of *way*, once for each entry of the lists on it; nothing where a step is None."""
+    for place, step in enumerate(way):
+        if step == _EACH:
+            for entry in value or ():
+                yield from _owners(entry, way[place + 1 :])
+            return
+        value = getattr(value, step, None)
+    yield value
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -451,7 +470,7 @@ def operation(
     Declare the operation that the decorated handler carries out.
 
     Args:
-        path: with segments in braces; `{ticket}` and `{code}` have shapes of their own, all others are slugs.
+        path: with segments in braces; `{ticket}`, `{code}`, `{dossier}` have shapes of their own, all others are slugs.
         roles: who may; nobody in particular means everybody.  With `{centre}` in the path, only in that centre.
         press: a change that is repeated safely; needs an Idempotency-Key.
         body, query: Structs that forbid unknown fields; texts in them are marked with `clean_text`.

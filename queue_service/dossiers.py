@@ -197,6 +197,9 @@ TRANSITIONS: dict[State | None, dict[type[Wish], State]] = {
 OPEN = frozenset({State.RECEIVED, State.HANDED_OVER, State.IN_PROGRESS, State.SUPPLEMENT})
 """States in which somebody still owes the person a result."""
 
+NEVER_MS = 1 << 52
+"""Stands behind every due date: dossiers whose limit does not run come last."""
+
 OUTCOMES: dict[State, Outcome] = {State.READY: "result", State.REFUSED: "refused", State.STOPPED: "stopped"}
 
 
@@ -254,11 +257,11 @@ class Dossier(Struct, frozen=True, kw_only=True):
         """The limit it was received under."""
         return Limit(self.limit_unit, self.limit_value)
 
-    def is_late(self, now_ms: int) -> bool:
+    def late_at(self, now_ms: int) -> bool:
         """Whether a promise was broken: of an open dossier now, of another ever."""
         return self.was_late or (self.state in OPEN and self.due_ms is not None and now_ms > self.due_ms)
 
-    def warning(self, now_ms: int, calendar: WorkingDays) -> Literal["late", "last_day", "share"] | None:
+    def warning_at(self, now_ms: int, calendar: WorkingDays) -> Literal["late", "last_day", "share"] | None:
         """
         What somebody should be warned of: it is late, due by the end of the next working day, or three quarters used.
         """
@@ -292,6 +295,45 @@ class Step(Struct, frozen=True, kw_only=True):
     missing: tuple[Missing, ...] = ()
     note: str | None = None
     """For staff."""
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """Whose dossier it is, as far as somebody must know."""
+
+    name: str
+    phone: str | None = None
+    identity_end: str | None = None
+    identity: bytes | None = None
+
+
+class Whole(Struct, frozen=True):
+    """A dossier with everything that is kept about it."""
+
+    dossier: Dossier
+    steps: tuple[Step, ...]
+    papers: tuple[Paper, ...]
+    person: Person | None
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """
+    What to list, most urgent first.
+
+    Args:
+        begins: of the code. due_before_ms: a limit that runs and ends before. late_at_ms, warned_at_ms: late, or worth
+        a warning, at that moment.
+        after: where the page before ended: due date (or NEVER_MS) and code.
+    """
+
+    centre: str
+    states: tuple[State, ...] = ()
+    department: str | None = None
+    begins: str = ""
+    due_before_ms: int | None = None
+    late_at_ms: int | None = None
+    warned_at_ms: int | None = None
+    after: tuple[int, str] | None = None
+    limit: int = 50
 
 
 class Change(Struct, frozen=True):
@@ -358,7 +400,7 @@ def decide(dossier: Dossier, wish: Wish, actor: str, now_ms: int, calendar: Work
         raise WrongState(f"Dossier {dossier.code} is {dossier.state}; {wish.press_name()} is no step from there.")
     now_ms = max(now_ms, dossier.updated_ms)
     on_time = None if dossier.step_due_ms is None else now_ms <= dossier.step_due_ms
-    is_late = dossier.is_late(now_ms)
+    is_late = dossier.late_at(now_ms)
     changed: dict[str, Any] = {"state": after, "updated_ms": now_ms, "steps": dossier.steps + 1}
     told: dict[str, Any] = {}
     match wish:

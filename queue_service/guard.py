@@ -287,14 +287,14 @@ class Guard:
         if identity is NOBODY or "address" in op.wants:
             request[ADDRESS] = self.address_of(request)
         if identity is NOBODY:
-            wait_s = self._public.take(_network(request[ADDRESS]))
+            wait_s = self._public.take(network(request[ADDRESS]))
             if wait_s > 0:
                 raise TooMany("Too many requests from this address. Nothing was done; ask again later.", wait_s)
             # A page cannot read why a handshake was refused: a stream's door completes it and closes with 4401.
             if token is not None and not is_ambient and not (op.stream and hdrs.UPGRADE in request.headers):
                 raise SignInRequired("This token is not, or no longer, valid.")
         if op.issues and "integrator" not in identity.roles:
-            wait_s = self._issuing.take(identity.name if identity is not NOBODY else _network(request[ADDRESS]))
+            wait_s = self._issuing.take(identity.name if identity is not NOBODY else network(request[ADDRESS]))
             if wait_s > 0:
                 raise TooMany("Too many tickets from one place. Nothing was done; wait a little.", wait_s)
 
@@ -316,7 +316,7 @@ class Guard:
         self, request: web.Request, refusal: QueueError, headers: Mapping[str, str] | None = None
     ) -> web.Response:
         if isinstance(refusal, NotFound | NotSignedIn) and ADDRESS in request and request.get(IDENTITY) is NOBODY:
-            self._public.charge(_network(request[ADDRESS]), 9)  # guessing is slow
+            self._public.charge(network(request[ADDRESS]), 9)  # guessing is slow
         response = problem(refusal, headers)
         if not request.content.is_eof() or request.content.exception() is not None:
             response.force_close()  # what is left of the body must not be read as the next request
@@ -382,7 +382,7 @@ def credential(request: web.Request) -> tuple[str | None, bool]:
 
 
 @lru_cache(maxsize=4096)
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """What counts as one caller: an IPv4 address, or the /64 that one IPv6 subscriber has."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -375,6 +375,15 @@ def _composed(text: str) -> str:
 # Texts for people.
 # --------------------------------------------------------------------------------------------------------------
 
+
+def time_limits(procedure: Procedure) -> tuple[tuple[str, int], ...]:
+    """The time limits of its cases, each once, as unit and value; a note alone is none."""
+    limits = (
+        (limit.unit, limit.value) for limit in procedure.times if limit.unit != "other" and limit.value is not None
+    )
+    return tuple(dict.fromkeys(limits))
+
+
 _UNITS = {
     "vi": {"working_day": "ngày làm việc", "calendar_day": "ngày", "hour": "giờ", "month": "tháng"},
     "en": {"working_day": "working day", "calendar_day": "day", "hour": "hour", "month": "month"},

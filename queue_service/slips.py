@@ -59,7 +59,7 @@ class Slips:
         return self._hash(b"identity", identity)
 
     def _hash(self, purpose: bytes, *words: str) -> bytes:
-        message = b"\0".join((purpose, *(word.encode() for word in words)))
+        message = b"\0".join((purpose, *(word.encode("utf-8", "replace") for word in words)))
         return hmac.digest(self._key, message, "sha256")
 
 

@@ -36,14 +36,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from queue_service.archive.archive import Archive
 from queue_service.archive.tables import Document, insert, metadata
-from queue_service.dossiers import OPEN, Change, Dossier, Paper, State, Step, fact_of
+from queue_service.dossiers import NEVER_MS, OPEN, Change, Dossier, Paper, Person, Search, Step, Whole, fact_of
 from queue_service.errors import CodeTaken, KeyReused, UnknownDossier
 
 Code: Final = Text().with_variant(Text(collation="C"), "postgresql")
 """Codes are compared byte by byte on both databases, so that their beginnings can be looked up in the index."""
-
-NEVER_MS: Final = 1 << 52
-"""Stands behind every due date: dossiers whose limit does not run come last."""
 
 dossiers: Final = Table(
     "dossiers",
@@ -191,15 +188,6 @@ class Envelope(Struct, frozen=True, kw_only=True):
     day: str
 
 
-class Person(Struct, frozen=True, kw_only=True):
-    """Whose dossier it is, as far as somebody must know."""
-
-    name: str
-    phone: str | None = None
-    identity_end: str | None = None
-    identity: bytes | None = None
-
-
 class Reception(Struct, frozen=True, kw_only=True):
     """
     A dossier to be taken in.
@@ -218,36 +206,6 @@ class Reception(Struct, frozen=True, kw_only=True):
     papers: tuple[Paper, ...]
     person: Person | None
     record: dict[str, Any]
-
-
-class Whole(Struct, frozen=True):
-    """A dossier with everything that is kept about it."""
-
-    dossier: Dossier
-    steps: tuple[Step, ...]
-    papers: tuple[Paper, ...]
-    person: Person | None
-
-
-class Search(Struct, frozen=True, kw_only=True):
-    """
-    What to list, most urgent first.
-
-    Args:
-        begins: of the code. due_before_ms: a limit that runs and ends before. late_at_ms, warned_at_ms: late, or worth
-        a warning, at that moment.
-        after: where the page before ended: due date (or NEVER_MS) and code.
-    """
-
-    centre: str
-    states: tuple[State, ...] = ()
-    department: str | None = None
-    begins: str = ""
-    due_before_ms: int | None = None
-    late_at_ms: int | None = None
-    warned_at_ms: int | None = None
-    after: tuple[int, str] | None = None
-    limit: int = 50
 
 
 class Waiting(Struct, frozen=True):
@@ -372,17 +330,22 @@ class DossierStore:
                 _as(person, Person) if person is not None else None,
             )
 
+    async def answered(self, envelope: Envelope) -> Dossier | None:
+        """
+        The first answer to this press, or None if it has none.
+
+        Raises:
+            KeyReused: the key was used for something else.
+        """
+        async with self._archive.read() as connection:
+            return await _first(connection, envelope)
+
     async def find(self, code: str) -> tuple[Dossier, tuple[Step, ...], bytes | None] | None:
         """A dossier of any centre by its code, its steps, and the keyed hash of its secret; None if there is none."""
         async with self._archive.read() as connection:
             row = (await connection.execute(select(dossiers).where(dossiers.c.code == code))).first()
             trace = await _steps(connection, code)  # asked for in vain, too: no dossier takes as long as one
             return (_dossier(row), trace, row.secret) if row is not None else None
-
-    async def papers(self, code: str) -> tuple[Paper, ...]:
-        """What was handed in."""
-        async with self._archive.read() as connection:
-            return await _papers(connection, code)
 
     async def search(self, search: Search) -> tuple[Dossier, ...]:
         """Dossiers by due date and code; those whose limit does not run come last."""
@@ -455,7 +418,13 @@ async def _claim(connection: AsyncConnection, envelope: Envelope) -> Dossier | N
     put = insert(connection, answers).values(row).on_conflict_do_nothing().returning(answers.c.key)
     if (await connection.execute(put)).first() is not None:
         return None
-    first = (await connection.execute(select(answers).where(answers.c.key == envelope.key))).one()
+    return await _first(connection, envelope)
+
+
+async def _first(connection: AsyncConnection, envelope: Envelope) -> Dossier | None:
+    first = (await connection.execute(select(answers).where(answers.c.key == envelope.key))).first()
+    if first is None:
+        return None
     if first.fingerprint != envelope.fingerprint:
         raise KeyReused("This key was used for another request; make a new key for a new press.")
     return msgspec.convert(first.answer, Dossier)

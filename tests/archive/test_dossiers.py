@@ -14,12 +14,9 @@ from sqlalchemy import func, select
 from dossier_world import a_calendar, at
 from queue_service.archive.archive import Archive
 from queue_service.archive.dossiers import (
-    NEVER_MS,
     DossierStore,
     Envelope,
-    Person,
     Reception,
-    Search,
     answers,
     dossiers,
     outbox,
@@ -30,16 +27,19 @@ from queue_service.archive.dossiers import (
 )
 from queue_service.commands import Wish
 from queue_service.dossiers import (
+    NEVER_MS,
     Change,
     Dossier,
     HandOver,
     MarkReady,
     Missing,
     Paper,
+    Person,
     Progress,
     Receive,
     RequestSupplement,
     Return,
+    Search,
     State,
     decide,
     receive,

@@ -227,6 +227,26 @@ def test_texts_in_lists_stop_the_start():
         register(web.Application(), x)
 
 
+def test_texts_of_things_in_lists_are_cleaned():
+    """Wherever they stand, and none is forgotten."""
+
+    class Note(Struct, forbid_unknown_fields=True):
+        text: Annotated[str, clean_text(5)]
+
+    class Notes(Struct, forbid_unknown_fields=True):
+        notes: tuple[Note, ...] = ()
+        more: tuple[Note, ...] | None = None
+
+    clean = _Cleaner(Notes)
+    notes = Notes((Note(" a "), Note("e\u0302 ")), (Note("b "),))
+    clean(notes)
+    assert Notes((Note("a"), Note("ê")), (Note("b"),)) == notes
+    clean(Notes())
+    for faulty in (Notes((Note("a"), Note("123456"))), Notes(more=(Note("\u202e"),))):
+        with pytest.raises(Malformed):
+            clean(faulty)
+
+
 # Who, what and in which form
 
 

@@ -140,8 +140,8 @@ def test_waiting_for_papers_does_not_count():
     desk = Desk("2026-11-16 09:00")
     assert "2026-11-23 17:00" == desk.due
     desk.do(WISHES[RequestSupplement], "2026-11-18 15:30")
-    assert (None, None, 3) == (desk.due, desk.dossier.warning(at("2026-12-24 09:00"), CALENDAR), desk.dossier.left)
-    assert not desk.dossier.is_late(at("2026-12-24 09:00"))
+    assert (None, None, 3) == (desk.due, desk.dossier.warning_at(at("2026-12-24 09:00"), CALENDAR), desk.dossier.left)
+    assert not desk.dossier.late_at(at("2026-12-24 09:00"))
     desk.do(TakeSupplement(), "2026-12-01 08:00")
     assert "2026-12-04 17:00" == desk.due
     assert "2026-11-23 17:00" == said(desk.dossier.promised_ms or 0)
@@ -191,7 +191,7 @@ def test_who_is_late_says_why():
     desk.do(Extend(until="2026-11-27", reason="xin lỗi", cause="thiếu người"))
     assert (True, "b", "thiếu người") == (desk.dossier.was_late, desk.dossier.late_department, desk.dossier.cause)
     desk.do(MarkReady(), "2026-11-25 09:00")
-    assert desk.dossier.is_late(desk.at_ms)
+    assert desk.dossier.late_at(desk.at_ms)
     assert "thiếu người" == desk.dossier.cause
 
 
@@ -223,7 +223,7 @@ def test_warnings():
     desk = Desk("2026-11-02 07:30", limit=Limit("working_day", 10))
 
     def warning(when: str) -> str | None:
-        return desk.dossier.warning(at(when), CALENDAR)
+        return desk.dossier.warning_at(at(when), CALENDAR)
 
     assert [None, "share", "last_day", "last_day", "late"] == [
         warning(when)

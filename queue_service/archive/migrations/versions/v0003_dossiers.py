@@ -5,8 +5,8 @@ from alembic import op
 
 from queue_service.archive.tables import Document
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 CODE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
