@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import secrets
 import signal
 import sys
 import time
@@ -38,6 +40,7 @@ from queue_service import metrics, pages
 from queue_service.archive.archive import Archive
 from queue_service.archive.history import History
 from queue_service.archiver import Archiver
+from queue_service.archive.dossiers import DossierStore
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
@@ -48,6 +51,7 @@ from queue_service.errors import ArchiveAway, NotFound, QueueError
 from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
 from queue_service.http_api.alarms import Alarms
 from queue_service.http_api.counters import Counters
+from queue_service.http_api.dossiers import Dossiers, Track
 from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
 from queue_service.http_api.lookups import Centres
@@ -59,7 +63,9 @@ from queue_service.http_api.words import READERS
 from queue_service.identity import NOBODY, Identities, Identity, require
 from queue_service.mirrors import Mirrors
 from queue_service.procedures import Catalogue
+from queue_service.registry import Registry
 from queue_service.settings import Settings
+from queue_service.slips import KEY_BYTES, Slips
 from queue_service.store import TicketStore
 from queue_service.sweeper import Sweeper
 
@@ -235,6 +241,10 @@ class Service:
             self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues)
             await prepare(self._dispatch.store)
             centres = await self._centres(catalogues)
+            centres, catalogues = await self._centres()
+            self._registry = Registry(
+                DossierStore(self._archive), self._dispatch, catalogues, Slips(slip_key(self.settings))
+            )
             self._identities = Identities(client)
             stack.callback(self._identities.close)
             await hub.start()
@@ -330,6 +340,8 @@ class Service:
             Messages(self._dispatch),
             Alarms(self._dispatch),
             Plans(self._dispatch, play_plan),
+            Dossiers(self._registry, self.settings.public_url),
+            Track(self._registry),
             Health(self._ready),
         )
         document = msgspec.json.encode(openapi(app))
@@ -394,6 +406,25 @@ class Service:
     def _address(self, runner: web.AppRunner) -> str:
         host, port = runner.addresses[0][:2]
         return self.settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def slip_key(settings: Settings) -> bytes:
+    """
+    The key of the slips: the setting's, or the file's in the data folder, which the first start makes.
+
+    Whoever loses it must print every slip again; it belongs into the backup, and not beside the archive.
+    """
+    if settings.slip_key is not None:
+        return bytes.fromhex(settings.slip_key)
+    file, made = settings.data_dir / "slip.key", settings.data_dir / f".slip.key-{secrets.token_hex(4)}"
+    if not file.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        made.touch(0o600)
+        made.write_text(secrets.token_hex(KEY_BYTES), "ascii")
+        with suppress(FileExistsError):  # of workers that start together, one makes it, and nobody reads half of it
+            os.link(made, file)
+        made.unlink()
+    return bytes.fromhex(file.read_text("ascii"))
 
 
 async def play_plan(centre: Centre, plan: Mapping[str, Any]) -> bytes:

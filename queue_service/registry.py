@@ -37,7 +37,7 @@ from queue_service.dossiers import (
 )
 from queue_service.errors import Malformed, QueueError, StoreAway, UnknownDossier, UnknownProcedure
 from queue_service.procedures import Catalogue, Procedure, time_limits
-from queue_service.slips import Slips, payload
+from queue_service.slips import Slips
 from queue_service.working_days import Limit, WorkingDays
 
 IDENTITY_SHOWN: Final = 4
@@ -73,13 +73,6 @@ class Handed(Struct, frozen=True, kw_only=True):
     due_ms: int | None = None
 
 
-class Slip(NamedTuple):
-    """What the receipt shows besides: a secret that nobody keeps, and what its QR holds."""
-
-    secret: str
-    payload: str
-
-
 class Seen(NamedTuple):
     """What somebody finds with a code; *whole* only with the secret of its slip."""
 
@@ -101,7 +94,6 @@ class Registry:
         dispatch: knows the centres in force, the clock, and today's tickets.
         catalogues: centre -> its procedures.
         slips: makes and checks secrets.
-        public_url: under which phones reach the pages.
     """
 
     def __init__(
@@ -110,10 +102,8 @@ class Registry:
         dispatch: Dispatch,
         catalogues: Mapping[str, Catalogue],
         slips: Slips,
-        public_url: str,
     ) -> None:
         self._store, self._dispatch, self._catalogues, self._slips = store, dispatch, catalogues, slips
-        self._public_url = public_url
         self._calendars: dict[str, tuple[str, WorkingDays]] = {}
 
     def now_ms(self) -> int:
@@ -135,9 +125,9 @@ class Registry:
 
     # -- presses -------------------------------------------------------------------------------------------------------
 
-    async def receive(self, centre_id: str, handed: Handed, actor: str, press_id: str) -> tuple[Dossier, Slip]:
+    async def receive(self, centre_id: str, handed: Handed, actor: str, press_id: str) -> tuple[Dossier, str]:
         """
-        Take a dossier in.
+        Take a dossier in; also returns the secret of its slip, which nobody keeps.
 
         Raises:
             UnknownProcedure, UnknownDepartment, UnknownTicket, CodeTaken.
@@ -154,15 +144,15 @@ class Registry:
         """
         return await self._counted(type(wish), self._carry_out(centre_id, code, wish, actor, press_id))
 
-    async def renew_secret(self, centre_id: str, code: str, actor: str, press_id: str) -> tuple[Dossier, Slip]:
+    async def renew_secret(self, centre_id: str, code: str, actor: str, press_id: str) -> tuple[Dossier, str]:
         """Give the slip another secret; the one before is worth nothing from now on."""
         return await self._counted(RenewSecret, self._renew_secret(centre_id, code, actor, press_id))
 
-    async def _receive(self, centre_id: str, handed: Handed, actor: str, press_id: str) -> tuple[Dossier, Slip]:
+    async def _receive(self, centre_id: str, handed: Handed, actor: str, press_id: str) -> tuple[Dossier, str]:
         centre, calendar, now_ms = await self.centre(centre_id), await self.calendar(centre_id), self.now_ms()
         envelope = self._envelope(centre, Receive, actor, press_id, handed)
         if (first := await self._store.answered(envelope)) is not None:  # whatever the catalogue says by now
-            return first, self._slip(first, envelope)
+            return first, self._slips.secret(first.code, envelope.key)
         procedure = self._procedure(centre_id, handed.procedure)
         record = msgspec.to_builtins(procedure)
         wish = Receive(
@@ -194,7 +184,7 @@ class Registry:
             record=record,
         )
         dossier = await self._store.receive(envelope, reception)
-        return dossier, self._slip(dossier, envelope)
+        return dossier, self._slips.secret(dossier.code, envelope.key)
 
     async def _carry_out(self, centre_id: str, code: str, wish: Wish, actor: str, press_id: str) -> Dossier:
         centre, calendar, now_ms = await self.centre(centre_id), await self.calendar(centre_id), self.now_ms()
@@ -207,11 +197,11 @@ class Registry:
         envelope = self._envelope(centre, type(wish), actor, press_id, [code, msgspec.to_builtins(wish)])
         return await self._store.change(envelope, centre_id, code, change)
 
-    async def _renew_secret(self, centre_id: str, code: str, actor: str, press_id: str) -> tuple[Dossier, Slip]:
+    async def _renew_secret(self, centre_id: str, code: str, actor: str, press_id: str) -> tuple[Dossier, str]:
         envelope = self._envelope(await self.centre(centre_id), RenewSecret, actor, press_id, code)
         digest = self._slips.digest(code, self._slips.secret(code, envelope.key))
         dossier = await self._store.renew_secret(envelope, centre_id, code, digest)
-        return dossier, self._slip(dossier, envelope)
+        return dossier, self._slips.secret(dossier.code, envelope.key)
 
     def _envelope(self, centre: Centre, kind: type[Wish], actor: str, press_id: str, said: object) -> Envelope:
         name = kind.press_name()
@@ -220,10 +210,6 @@ class Registry:
             fingerprint=fingerprint(name, pack(msgspec.to_builtins(said))),
             day=business_day(self.now_ms(), centre.timezone),
         )
-
-    def _slip(self, dossier: Dossier, envelope: Envelope) -> Slip:
-        secret = self._slips.secret(dossier.code, envelope.key)
-        return Slip(secret, payload(self._public_url, dossier.code, secret))
 
     def _procedure(self, centre_id: str, code: str) -> Procedure:
         catalogue = self._catalogues.get(centre_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ EXPLAINED: Final = {
     "QUEUE_REPLICAS": "replicas that must have a change before it is answered; default 0, for a store without any",
     "QUEUE_TRUSTED_PROXIES": "addresses of proxies whose X-Forwarded-For is believed, with commas; default none",
     "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive; default: archive.db in the data folder",
+    "QUEUE_SLIP_KEY": "64 hexadecimal digits that dossier slips are made with; default: slip.key in the data folder",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
     "QUEUE_PUBLIC_URL": "http:// or https:// address under which phones reach the pages; default: where we listen",
@@ -49,6 +51,7 @@ class Settings:
     Args:
         redis_url: None means: start our own server in `data_dir`.
         database_url: None means: a file in `data_dir`.
+        slip_key: None means: a file in `data_dir`, made at the first start.
         centres: centre files in the order given.
         public_url: without a slash at the end; None means: where we listen.
     """
@@ -60,6 +63,7 @@ class Settings:
     replicas: int = 0
     trusted_proxies: frozenset[str] = frozenset()
     database_url: str | None = None
+    slip_key: str | None = None
     centres: tuple[Path, ...] = ()
     log: LogForm = "json"
     public_url: str | None = None
@@ -94,6 +98,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     public_url = _address(given, faults, "QUEUE_PUBLIC_URL", "http", "https")
     redis_url = _address(given, faults, "QUEUE_REDIS_URL", "redis", "rediss", "unix")
     database_url = _address(given, faults, "QUEUE_DATABASE_URL", "sqlite", "postgresql")
+    slip_key = given.get("QUEUE_SLIP_KEY")
+    if slip_key is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", slip_key):
+        faults.append("QUEUE_SLIP_KEY must be 64 hexadecimal digits; make it with: openssl rand -hex 32")
     replicas = given.get("QUEUE_REPLICAS", "0")
     if not (replicas.isascii() and replicas.isdigit() and int(replicas) <= 5):
         faults.append(f"QUEUE_REPLICAS is {replicas!r}; it must be a number from 0 to 5.")
@@ -114,6 +121,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         replicas=int(replicas),
         trusted_proxies=proxies,
         database_url=database_url,
+        slip_key=slip_key,
         centres=tuple(Path(part) for part in given.get("QUEUE_CENTRES", "").split(os.pathsep) if part),
         log=cast(LogForm, log),
         public_url=public_url.rstrip("/") if public_url else None,

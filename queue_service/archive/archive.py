@@ -9,6 +9,7 @@ the start is opened all the same and used when it is back.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ UPGRADE_LOCK: Final = 0x71756575
 """The advisory lock under which one process at a time changes the tables of a PostgreSQL archive."""
 
 _log = structlog.get_logger(__name__)
+logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it writes down every value, and some are of people
 
 
 class ArchiveUnusable(Exception):

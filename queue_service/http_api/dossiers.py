@@ -53,7 +53,8 @@ from queue_service.errors import (
 from queue_service.guard import Buckets, network
 from queue_service.http_api.words import BASE, OFFICERS, READERS, SUPERVISORS, Body, Slug, TicketIdText, actor_of
 from queue_service.identity import Identity, allow
-from queue_service.registry import Handed, Registry, Slip
+from queue_service.registry import Handed, Registry
+from queue_service.slips import payload
 from queue_service.working_days import Limit, WorkingDays
 
 DOSSIERS: Final = BASE + "/dossiers"
@@ -348,10 +349,16 @@ def command(
 
 
 class Dossiers:
-    """Dossiers, for staff and for systems that hand them in."""
+    """
+    Dossiers, for staff and for systems that hand them in.
 
-    def __init__(self, registry: Registry) -> None:
+    Args:
+        public_url: under which phones reach the pages; None: under whatever address we are asked.
+    """
+
+    def __init__(self, registry: Registry, public_url: str | None) -> None:
         self._registry = registry
+        self._public_url = public_url
 
     @operation(
         "POST",
@@ -364,7 +371,9 @@ class Dossiers:
         refusals=(UnknownProcedure, UnknownDepartment, UnknownTicket, CodeTaken, ArchiveAway),
         tags=("dossiers",),
     )
-    async def receive_dossier(self, centre: str, body: ReceiveBody, press_id: str, identity: Identity) -> ReceiptReply:
+    async def receive_dossier(
+        self, centre: str, body: ReceiveBody, press_id: str, identity: Identity, request: web.Request
+    ) -> ReceiptReply:
         """Answers with the code, the due date and the secret of the slip, which is told this once."""
         told_elsewhere = body.received_ms is not None or body.due_ms is not None
         if told_elsewhere and not allow(identity, (*SUPERVISORS, "integrator"), centre):
@@ -372,8 +381,8 @@ class Dossiers:
         if body.received_ms is not None and body.received_ms < self._registry.now_ms() - MOST_RECEIVED_AGO_MS:
             raise Malformed("received_ms: that is more than ten years ago.")
         handed = msgspec.convert(msgspec.to_builtins(body), Handed)
-        dossier, slip = await self._registry.receive(centre, handed, actor_of(identity), press_id)
-        return await self._receipt(centre, dossier, slip)
+        dossier, secret = await self._registry.receive(centre, handed, actor_of(identity), press_id)
+        return await self._receipt(request, centre, dossier, secret)
 
     @operation(
         "GET",
@@ -509,18 +518,21 @@ class Dossiers:
         refusals=(UnknownDossier, ArchiveAway),
         tags=("dossiers",),
     )
-    async def renew_slip(self, centre: str, dossier: str, press_id: str, identity: Identity) -> ReceiptReply:
+    async def renew_slip(
+        self, centre: str, dossier: str, press_id: str, identity: Identity, request: web.Request
+    ) -> ReceiptReply:
         """With another secret; the one before is worth nothing from now on."""
-        found, slip = await self._registry.renew_secret(centre, dossier, actor_of(identity), press_id)
-        return await self._receipt(centre, found, slip)
+        found, secret = await self._registry.renew_secret(centre, dossier, actor_of(identity), press_id)
+        return await self._receipt(request, centre, found, secret)
 
     async def _press(self, centre: str, code: str, wish: Wish, press_id: str, identity: Identity) -> DossierReply:
         dossier = await self._registry.carry_out(centre, code, wish, actor_of(identity), press_id)
         return DossierReply(await self._at_its_press(centre, dossier))
 
-    async def _receipt(self, centre: str, dossier: Dossier, slip: Slip) -> ReceiptReply:
+    async def _receipt(self, request: web.Request, centre: str, dossier: Dossier, secret: str) -> ReceiptReply:
+        link = payload(self._public_url or f"{request.scheme}://{request.host}", dossier.code, secret)
         view = await self._at_its_press(centre, dossier)
-        return ReceiptReply(view, SlipView(dossier.code, slip.secret, dossier.due_ms, slip.payload))
+        return ReceiptReply(view, SlipView(dossier.code, secret, dossier.due_ms, link))
 
     async def _at_its_press(self, centre: str, dossier: Dossier) -> DossierView:
         """As it was when it was pressed, so that a repeat gets the same bytes."""

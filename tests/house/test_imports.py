@@ -40,7 +40,8 @@ PLAN = {
         queue_service.archive.*
     """,
     "middle": """
-        queue_service.dispatch queue_service.registry queue_service.sweeper queue_service.archiver queue_service.identity queue_service.mirrors
+        queue_service.dispatch queue_service.registry queue_service.sweeper queue_service.archiver
+        queue_service.identity queue_service.mirrors
         displays.hub displays.screen
     """,
     "door": """

@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from displays.frames import Close
 from queue_service import commands
 from queue_service.commands import Command, CounterCommand, TicketCommand
+from queue_service.contract import Nothing, operation_of
 from queue_service.errors import CODES
 from queue_service.events import PUBLIC_FIELDS, STAFF_FIELDS
+from queue_service.http_api.dossiers import Dossiers
+from queue_service.http_api.words import BASE
 from queue_service.tickets import diagram
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +60,24 @@ def test_every_press_with_all_its_refusals():
     }
 
     assert ours == {press: words(codes) for press, *_, codes in table("Presses")}
+
+
+def test_every_press_on_a_dossier_with_its_body_and_refusals():
+    """As the door declares them."""
+    declared = [op for op in map(operation_of, vars(Dossiers).values()) if op is not None and op.press]
+    ours = {
+        op.name: (
+            f"`{op.method} {op.path.replace(BASE, '…')}`",
+            tuple(
+                field.encode_name + ("" if field.required else "?")
+                for field in msgspec.structs.fields(op.body or Nothing)
+            ),
+            tuple(refusal.code for refusal in op.refusals),
+        )
+        for op in declared
+    }
+
+    assert ours == {press: (address, words(body), words(codes)) for press, address, body, codes in table("Dossiers")}
 
 
 def test_every_refusal_with_its_status_and_sentence():

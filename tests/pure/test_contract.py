@@ -21,6 +21,7 @@ from queue_service.contract import (
     JSON,
     MSGPACK,
     Answer,
+    _Cleaner,
     clean_text,
     openapi,
     operation,

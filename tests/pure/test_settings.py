@@ -33,6 +33,7 @@ def test_every_setting_is_read():
             "QUEUE_DATA_DIR": "/srv/queue",
             "QUEUE_REDIS_URL": "unix:///run/redis.sock",
             "QUEUE_DATABASE_URL": "postgresql://queue:secret@db/queue",
+            "QUEUE_SLIP_KEY": "0f" * 32,
             "QUEUE_CENTRES": os.pathsep.join(["a.toml", "b/c.toml", ""]),
             "QUEUE_LOG": "console",
             "QUEUE_PUBLIC_URL": "https://queue.example/",
@@ -45,6 +46,7 @@ def test_every_setting_is_read():
         data_dir=Path("/srv/queue"),
         redis_url="unix:///run/redis.sock",
         database_url="postgresql://queue:secret@db/queue",
+        slip_key="0f" * 32,
         centres=(Path("a.toml"), Path("b/c.toml")),
         log="console",
         public_url="https://queue.example",
@@ -121,3 +123,11 @@ def test_settings_are_frozen():
     """Nobody changes how a process runs while it runs."""
     with pytest.raises(FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
+
+
+def test_a_key_that_is_none_is_not_shown():
+    """The sentence says how to make one, and never what was given."""
+    with pytest.raises(SettingsError) as faulty:
+        read_settings({"QUEUE_SLIP_KEY": "secret-but-short"})
+    assert "openssl rand -hex 32" in str(faulty.value)
+    assert "secret-but-short" not in str(faulty.value)

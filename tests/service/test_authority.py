@@ -21,6 +21,7 @@ EVERYBODY = frozenset({"nobody", *ROLES})
 STAFF = frozenset({"officer", "desk", "supervisor", "admin"})
 OFFICERS = frozenset({"officer", "supervisor", "admin"})
 SUPERVISORS = frozenset({"supervisor", "admin"})
+HANDLERS = OFFICERS | {"integrator"}
 ISSUERS = frozenset({"kiosk", "desk", "supervisor", "admin"})
 READERS = STAFF | {"integrator"}
 LOOKERS = READERS | {"board", "kiosk"}
@@ -85,6 +86,20 @@ ROWS = {
     "stream_board": Row(LOOKERS),
     "make_plan": Row(SUPERVISORS, {"close": ["q99"]}),
     "read_plan": Row(SUPERVISORS),
+    "receive_dossier": Row(HANDLERS, {"procedure": "1.000000"}),
+    "list_dossiers": Row(READERS),
+    "read_dossier": Row(READERS),
+    "hand_over": Row(HANDLERS, {"department": "a"}),
+    "progress": Row(HANDLERS, {"title": "Thẩm định"}),
+    "request_supplement": Row(HANDLERS, {"missing": [{"paper": "a", "reason": "b", "how": "c"}]}),
+    "take_supplement": Row(HANDLERS),
+    "refuse": Row(HANDLERS, {"reason": "a"}),
+    "stop": Row(HANDLERS, {"reason": "a"}),
+    "extend": Row(HANDLERS, {"until": "2027-01-04", "reason": "a"}),
+    "mark_ready": Row(HANDLERS),
+    "return_dossier": Row(HANDLERS),
+    "renew_slip": Row(OFFICERS),
+    "track_dossier": Row(EVERYBODY),
     "live": Row(EVERYBODY),
     "ready": Row(EVERYBODY),
 }
@@ -115,7 +130,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[s
 
 def address(path: str, centre: str) -> str:
     """*path* with names that exist, but for the ticket and the procedure."""
-    return filled(path, centre=centre, counter="q01", board="hall", ticket=NO_TICKET, code="1.000000")
+    return filled(path, centre=centre, counter="q01", board="hall", ticket=NO_TICKET, code="1.000000", dossier="X-0")
 
 
 async def ask(who: Caller, name: str, method: str, path: str, described: dict[str, Any]) -> Answer:
@@ -206,6 +221,7 @@ async def test_what_does_not_exist_is_404_with_its_own_code(house: House) -> Non
         "counter": "UNKNOWN_COUNTER",
         "board": "UNKNOWN_BOARD",
         "code": "UNKNOWN_PROCEDURE",
+        "dossier": "UNKNOWN_DOSSIER",
         "plan": "NOT_FOUND",
     }
     before = await house.state()
@@ -213,7 +229,15 @@ async def test_what_does_not_exist_is_404_with_its_own_code(house: House) -> Non
         segment = next((word for word in codes if f"{{{word}}}" in path), None)
         if segment is None:
             continue
-        there = filled(path, centre=house.centre.id, counter="q99", board="nowhere", ticket=NO_TICKET, code="9.999999")
+        there = filled(
+            path,
+            centre=house.centre.id,
+            counter="q99",
+            board="nowhere",
+            ticket=NO_TICKET,
+            code="9.999999",
+            dossier="X-9",
+        )
         answer = await ask(house.admin, name, method, there, described)
         assert (404, codes[segment]) == (answer.status, answer.code), name
         assert "404" in described["responses"], name
