@@ -228,15 +228,17 @@ def test_texts_in_lists_stop_the_start():
         register(web.Application(), x)
 
 
+class Note(Struct, forbid_unknown_fields=True):
+    text: Annotated[str, clean_text(5)]
+
+
+class Notes(Struct, forbid_unknown_fields=True):
+    notes: tuple[Note, ...] = ()
+    more: tuple[Note, ...] | None = None
+
+
 def test_texts_of_things_in_lists_are_cleaned():
     """Wherever they stand, and none is forgotten."""
-
-    class Note(Struct, forbid_unknown_fields=True):
-        text: Annotated[str, clean_text(5)]
-
-    class Notes(Struct, forbid_unknown_fields=True):
-        notes: tuple[Note, ...] = ()
-        more: tuple[Note, ...] | None = None
 
     clean = _Cleaner(Notes)
     notes = Notes((Note(" a "), Note("e\u0302 ")), (Note("b "),))
