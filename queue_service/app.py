@@ -38,9 +38,9 @@ from displays.screen_door import Door
 from queue_service import demo as demo_identities
 from queue_service import metrics, pages
 from queue_service.archive.archive import Archive
+from queue_service.archive.dossiers import DossierStore
 from queue_service.archive.history import History
 from queue_service.archiver import Archiver
-from queue_service.archive.dossiers import DossierStore
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
@@ -241,7 +241,6 @@ class Service:
             self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues)
             await prepare(self._dispatch.store)
             centres = await self._centres(catalogues)
-            centres, catalogues = await self._centres()
             self._registry = Registry(
                 DossierStore(self._archive), self._dispatch, catalogues, Slips(slip_key(self.settings))
             )
