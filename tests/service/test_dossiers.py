@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import stat
@@ -306,7 +305,8 @@ async def test_unknown_and_wrong_get_the_same_answer(house: House):
 async def test_a_thousand_codes_in_a_row_give_twenty_answers_at_most(house: House):
     """Then it is too many, politely."""
     prefix = (await received(house.lan))["slip"]["code"][:-4]
-    await asyncio.gather(*(received(house.lan) for _ in range(40)))
+    for _ in range(24):
+        await received(house.lan)
     answers = [await track(house.nobody, f"{prefix}{n:04}") for n in range(1, 1_001)]
     assert 0 < sum(answer.status == 200 for answer in answers) <= 20
     assert "TOO_MANY" == answers[-1].code
