@@ -16,10 +16,12 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -28,6 +30,10 @@ from displays.feed import Feed, open_client
 from displays.hub import Hub
 from displays.screen import Identity
 from displays.screen_door import Door, offered_token, setup
+from displays.speech import PACKS, load_packs
+from displays.synthesis import Sounds, Synthesis
+from displays.voice import Voices
+from queue_service.centre import Centre
 from queue_service.clock import Clock, SystemClock
 from queue_service.errors import CODES, Later, NotAllowed, QueueError, SignInRequired, StoreAway
 
@@ -50,6 +56,7 @@ class Options:
         redis_url: the store that holds the events.
         service_url: the service that knows who may look, without a slash at the end.
         cluster: the store is a Redis Cluster.
+        data_dir: folder of finished sounds and of recordings.
     """
 
     redis_url: str
@@ -57,6 +64,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8090
     cluster: bool = False
+    data_dir: Path = Path("var")
 
 
 @dataclass(eq=False, slots=True)
@@ -78,6 +86,15 @@ class Doorkeeper:
             self._known[token, centre, board] = time.monotonic(), identity
         return identity
 
+    async def centre(self, centre: str) -> Centre:
+        """The configuration of *centre*, as the service shows it to everybody."""
+        body = await self._get(f"/api/v1/centres/{quote(centre, safe='')}", {})
+        known = {field.encode_name for field in msgspec.structs.fields(Centre)}
+        try:
+            return msgspec.convert({name: value for name, value in body.items() if name in known}, Centre)
+        except msgspec.ValidationError as error:
+            raise StoreAway(f"the service speaks of a centre we do not understand: {error}", retry_after_s=2) from error
+
     async def watch(self, hub: Hub) -> None:
         """Ask again about everybody who looks, for as long as the process runs."""
         while True:
@@ -98,15 +115,19 @@ class Doorkeeper:
 
     async def _ask(self, token: str, centre: str, board: str) -> Identity:
         """One question to the service."""
-        url = f"{self.service_url}/api/v1/centres/{quote(centre, safe='')}/boards/{quote(board, safe='')}"
+        path = f"/api/v1/centres/{quote(centre, safe='')}/boards/{quote(board, safe='')}"
+        body = await self._get(path, {"Authorization": f"Bearer {token}"})
+        return Identity(hashlib.sha256(token.encode()).hexdigest(), board, body["board"])
+
+    async def _get(self, path: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
         try:
-            async with self.client.get(url, headers={"Authorization": f"Bearer {token}"}) as answer:
+            async with self.client.get(self.service_url + path, headers=headers) as answer:
                 body: Mapping[str, Any] = await answer.json(content_type=None)
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise StoreAway("the service that knows this screen does not answer; try again", retry_after_s=2) from error
         if status == 200:
-            return Identity(hashlib.sha256(token.encode()).hexdigest(), board, body["board"])
+            return body
         refusal = CODES.get(str(body.get("code")), NotAllowed if status < 500 else StoreAway)
         raise refusal(str(body.get("detail", "the service refuses this screen")))
 
@@ -124,9 +145,12 @@ async def running(options: Options, clock: Clock | None = None) -> AsyncIterator
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     async with aiohttp.ClientSession(timeout=timeout) as client:
         keeper = Doorkeeper(options.service_url, client)
+        sounds = Sounds(options.data_dir / "sounds", Synthesis())
+        voices = Voices(hub, clock, keeper.centre, load_packs(PACKS), sounds, options.data_dir / "clips")
+        await sounds.synthesis.start()
         app = web.Application()
-        setup(app, Door(hub, keeper.authorize, clock))
-        _add_health(app, hub)
+        setup(app, Door(hub, keeper.authorize, clock, voices=voices))
+        _add_health(app, hub, voices)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await hub.start()
         watching = asyncio.create_task(keeper.watch(hub), name="displays doorkeeper")
@@ -139,6 +163,7 @@ async def running(options: Options, clock: Clock | None = None) -> AsyncIterator
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await runner.cleanup()
+            await voices.stop()
             await hub.stop()
 
 
@@ -153,7 +178,7 @@ async def run(options: Options) -> None:
         await stop_signal.wait()
 
 
-def _add_health(app: web.Application, hub: Hub) -> None:
+def _add_health(app: web.Application, hub: Hub, voices: Voices) -> None:
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
 
@@ -162,7 +187,7 @@ def _add_health(app: web.Application, hub: Hub) -> None:
             return web.json_response({"status": "stopping"}, status=503)
         if hub.stale_since_ms is not None:
             return web.json_response({"status": "the store cannot be read", "since_ms": hub.stale_since_ms}, status=503)
-        return web.json_response({"status": "ready"})
+        return web.json_response({"status": "ready", "voice": voices.words()})
 
     async def metrics(_: web.Request) -> web.Response:
         page = await asyncio.to_thread(generate_latest)  # 70 ms with many series: not while screens wait

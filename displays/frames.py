@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -129,6 +129,11 @@ def shown(wire: Wire, calls: list[dict[str, Any]]) -> bytes:
     return frame(wire, {"type": "shown", "calls": calls}, None)
 
 
+def speak(wire: Wire, turn: Mapping[str, Any]) -> bytes:
+    """For boards with a loudspeaker: ring and say this now."""
+    return frame(wire, {"type": "speak", **turn}, None)
+
+
 def frame(wire: Wire, message: Mapping[str, Any], at: Cursor | None) -> bytes:
     """*message* as it goes to the socket; *at* becomes the `id` of a server-sent event."""
     if wire is Wire.MSGPACK:
@@ -167,6 +172,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     epoch: _Name | None = None
     seq: _Seq | None = None
     screen: _Name = ""
+    speaks: bool = False
+    """It takes the turns of the voice: it has a loudspeaker, and nobody has muted it."""
 
     def cursor(self) -> Cursor | None:
         """What the screen has already; None asks for a snapshot."""
@@ -185,7 +192,16 @@ class Spoken(msgspec.Struct, frozen=True, tag="spoken"):
     seq: _Seq
 
 
-FromScreen = Hello | Shown | Spoken
+class Unspoken(msgspec.Struct, frozen=True, tag="unspoken"):
+    """
+    The call with this seq was not heard: the screen waits to be touched, the sound did not come, or it is broken.
+    """
+
+    seq: _Seq
+    reason: Literal["locked", "away", "broken"]
+
+
+FromScreen = Hello | Shown | Spoken | Unspoken
 
 _from_json: msgspec.json.Decoder[FromScreen] = msgspec.json.Decoder(FromScreen)
 _from_msgpack: msgspec.msgpack.Decoder[FromScreen] = msgspec.msgpack.Decoder(FromScreen)

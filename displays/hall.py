@@ -150,6 +150,10 @@ class Hall:
         """The event with this number, while it is in memory."""
         return self._recent[seq - self.oldest] if self.oldest <= seq <= self.seq else None
 
+    def recent(self) -> list[Event]:
+        """The events in memory, oldest first."""
+        return [read_event(event.raw) for event in self._recent]
+
     def snapshot(self, wire: Wire, now_ms: int) -> bytes:
         """
         The frame that gives a screen its start; the view inside is encoded once for everybody who joins before the

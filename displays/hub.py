@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -298,6 +298,35 @@ class Hub:
         """Which screens have displayed and spoken the call numbered *seq*."""
         audience = self._audiences.get(centre)
         return audience.hall.confirmed(seq) if audience is not None else Confirmed()
+
+    def recent(self, centre: str) -> list[Event]:
+        """The newest events of *centre*, oldest first; none of a centre that is not followed."""
+        audience = self._audiences.get(centre)
+        return audience.hall.recent() if audience is not None else []
+
+    def event(self, centre: str, seq: int) -> Event | None:
+        """The event with this number, while it is in memory."""
+        audience = self._audiences.get(centre)
+        found = audience.hall.find(seq) if audience is not None else None
+        return None if found is None else read_event(found.raw)
+
+    def speakers(self, centre: str, boards: Collection[str]) -> list[Screen]:
+        """The screens of these *boards* that have a loudspeaker and are live."""
+        audience = self._audiences.get(centre)
+        live = audience.live if audience is not None else ()
+        return [screen for screen in live if screen.speaks and screen.board in boards and screen.state is _LIVE]
+
+    def speak(self, centre: str, boards: Collection[str], turn: Mapping[str, Any]) -> None:
+        """
+        Hand a *turn* of the voice to these *boards*, beside the order of events; a screen whose socket is full is left
+        out.
+        """
+        made: dict[Wire, bytes] = {}
+        for screen in self.speakers(centre, boards):
+            if screen.full_since is None and not screen.transport.is_closing():
+                if screen.wire not in made:
+                    made[screen.wire] = frames.speak(screen.wire, turn)
+                screen.transport.write(made[screen.wire])
 
     async def _audience(self, centre: str) -> _Audience:
         audience = self._audiences.get(centre)

@@ -35,6 +35,18 @@ FEED_RESETS = Counter("displays_feed_resets_total", "Times a centre's event orde
 FEED_REPAIRS = Counter("displays_feed_repairs_total", "Views that differed from the store and were replaced.")
 FEED_CENTRES = Gauge("displays_feed_centres", "Centres that the feed reads.")
 FEED_STALE = Gauge("displays_feed_stale", "1 while the feed cannot read the store.")
+VOICE_TURNS = Counter("displays_voice_turns_total", "Turns of the voice, by what was said.", ["form"])
+VOICE_SKIPPED = Counter("displays_voice_skipped_total", "Rings that were shown and not spoken, by why.", ["reason"])
+VOICE_FAILED = Counter("displays_voice_failed_total", "Sounds that did not reach the hall, by why.", ["reason"])
+VOICE_LAG = Histogram(
+    "displays_voice_lag_seconds",
+    "From the press of a call to the beginning of its announcement.",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 45, 90, 300),
+)
+VOICE_CLIPS_MISSING = Counter("displays_voice_clips_missing_total", "Phrases that recordings could not say.")
+VOICE_RESTARTS = Counter("displays_voice_restarts_total", "Times the process of the voice was started again.")
+VOICE_READY = Gauge("displays_voice_ready", "1 while something can speak that nobody has recorded.")
+VOICE_KEPT_BYTES = Gauge("displays_voice_kept_bytes", "Sounds kept on the disk.")
 
 # The agent for panels is a process of its own; port and panel are ids of its settings file.
 PANELS_LINK = Gauge("displays_panels_link", "1 while the agent for panels knows what is true.")

@@ -91,6 +91,7 @@ class Screen:
         "link",
         "name",
         "sent",
+        "speaks",
         "state",
         "transport",
     )
@@ -105,6 +106,8 @@ class Screen:
         self.identity = identity
         self.board = board
         self.name = identity.name
+        self.speaks = False
+        """It has a loudspeaker, as its hello said."""
         self.state = State.HELLO
         self.sent = 0
         """Seq of the newest event written."""

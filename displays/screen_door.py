@@ -26,10 +26,11 @@ from aiohttp import WSMsgType, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 from displays import frames, metrics
-from displays.frames import MESSAGE_LIMIT_BYTES, BadFrame, Close, Cursor, Hello, Wire, chunk, read_cursor
+from displays.frames import MESSAGE_LIMIT_BYTES, BadFrame, Close, Cursor, Hello, Unspoken, Wire, chunk, read_cursor
 from displays.hall import PUBLIC, Event, Projection
 from displays.hub import Hub
 from displays.screen import OUTBOX_BYTES, Identity, Screen
+from displays.voice import Voices
 from queue_service.clock import Clock, SystemClock
 from queue_service.errors import (
     Forbidden,
@@ -37,6 +38,7 @@ from queue_service.errors import (
     Later,
     Malformed,
     NotAcceptable,
+    NotFound,
     NotSignedIn,
     QueueError,
     TooMany,
@@ -94,6 +96,7 @@ class Door:
         origin_allowed: which pages of other hosts may connect; refused ones get 403 before the upgrade.
         address: what counts as one address (behind a proxy: what the proxy says).
         per_address: connections one address may hold, this machine's own included.
+        voices: who speaks the calls of the centres whose boards are here; None: nobody.
     """
 
     hub: Hub
@@ -102,6 +105,7 @@ class Door:
     origin_allowed: OriginAllowed = same_origin
     address: Callable[[web.Request], str] = peer_address
     per_address: int = PER_ADDRESS
+    voices: Voices | None = None
     _held: Counter[str] = field(default_factory=Counter)
 
     async def board(self, request: web.Request) -> web.StreamResponse:
@@ -128,7 +132,27 @@ class Door:
     async def board_stream(self, request: web.Request) -> web.StreamResponse:
         """GET …/boards/{board}/stream: the public events, as WebSocket or server-sent events."""
         centre, board = request.match_info["centre"], request.match_info["board"]
-        return await self.stream(request, PUBLIC, centre, board, lambda: self.authorize(request, centre, board))
+
+        async def authorize() -> Identity:
+            identity = await self.authorize(request, centre, board)
+            if self.voices is not None:
+                self.voices.follow(centre)
+            return identity
+
+        return await self.stream(request, PUBLIC, centre, board, authorize)
+
+    async def board_sound(self, request: web.Request) -> web.StreamResponse:
+        """GET …/boards/{board}/sounds/{sound}: the words of one turn of the voice; a name is one sound for ever."""
+        centre, board = request.match_info["centre"], request.match_info["board"]
+        try:
+            await self.authorize(request, centre, board)
+            if self.voices is None:
+                raise NotFound("nothing is spoken here")
+            path = await self.voices.sound(centre, request.match_info["sound"])
+        except QueueError as error:
+            return refusal(error)
+        headers = {hdrs.CACHE_CONTROL: "private, max-age=86400, immutable", hdrs.CONTENT_TYPE: "audio/wav"}
+        return web.FileResponse(path, headers=headers)
 
     async def stream(
         self,
@@ -264,6 +288,7 @@ class Door:
             return False
         if hello.screen:
             screen.name = hello.screen
+        screen.speaks = hello.speaks
         await self.hub.begin(screen, hello.cursor())
         return True
 
@@ -276,6 +301,9 @@ class Door:
             if isinstance(said, Hello):
                 screen.close(Close.BAD_FRAME)
                 return
+            if isinstance(said, Unspoken):
+                metrics.VOICE_FAILED.labels(said.reason).inc()
+                continue
             self.hub.confirm(screen, said.seq, spoken=isinstance(said, frames.Spoken))
 
     def _read(self, screen: Screen, kind: WSMsgType, data: Any) -> frames.FromScreen | None:
@@ -344,6 +372,7 @@ def setup(app: web.Application, door: Door) -> None:
     path = "/api/v1/centres/{centre}/boards/{board}"
     app.router.add_get(path, door.board)
     app.router.add_get(path + "/stream", door.board_stream)
+    app.router.add_get(path + "/sounds/{sound}", door.board_sound)
 
     async def close_all(_: web.Application) -> None:
         await door.hub.close_all()

@@ -35,6 +35,9 @@ from displays.hall import STAFF
 from displays.hub import Hub
 from displays.screen import Identity as Viewer
 from displays.screen_door import Door
+from displays.speech import PACKS, load_packs
+from displays.synthesis import Sounds, Synthesis
+from displays.voice import Voices
 from queue_service import demo as demo_identities
 from queue_service import metrics, pages
 from queue_service.archive.archive import Archive
@@ -247,6 +250,11 @@ class Service:
             self._identities = Identities(client)
             stack.callback(self._identities.close)
             await hub.start()
+            data_dir = self.settings.data_dir
+            sounds = Sounds(data_dir / "sounds", Synthesis())
+            self._voices = Voices(hub, self.clock, self._in_force, load_packs(PACKS), sounds, data_dir / "clips")
+            stack.push_async_callback(self._voices.stop)
+            waking = asyncio.create_task(sounds.synthesis.start())  # a second on a slow machine, beside everything else
             runner = web.AppRunner(self._application(hub), **RUNNER_OPTIONS, shutdown_timeout=3)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
@@ -274,8 +282,14 @@ class Service:
             ]
             if self._embedded is not None:
                 self._tasks.append(asyncio.create_task(self._keep_embedded(self._embedded)))
+            await waking
             self._phase = "ready"
             yield self
+
+    @property
+    def voice(self) -> str:
+        """What can be spoken in the halls."""
+        return self._voices.words()
 
     async def _end_tasks(self) -> None:
         self._phase = "stopping"
@@ -327,7 +341,12 @@ class Service:
         app = web.Application(client_max_size=64 * 1024)
         guard.install(app)
         self._boards = boards = Boards(
-            hub, self._authorize, self.clock, origin_allowed=lambda _: True, address=guard.address_of
+            hub,
+            self._authorize,
+            self.clock,
+            origin_allowed=lambda _: True,
+            address=guard.address_of,
+            voices=self._voices,
         )
         register(
             app,
@@ -381,10 +400,15 @@ class Service:
         require(identity, BOARD_READERS, centre)
         return self._boards.viewer(request, identity.display_name or board, msgspec.to_builtins(configured))
 
+    async def _in_force(self, centre: str) -> Centre:
+        """The configuration that presses are made under now."""
+        configured, _ = await self._dispatch.in_force(centre)
+        return configured
+
     async def _ready(self) -> dict[str, str]:
         """An archive that is away makes nobody unready: numbers are taken and called without it."""
         store, archive = await asyncio.gather(self._store_status(), self._archive_status())
-        return {**self.store_words, "archive": archive, "status": store}
+        return {**self.store_words, "archive": archive, "voice": self.voice, "status": store}
 
     async def _store_status(self) -> str:
         try:
@@ -496,7 +520,8 @@ async def serve(
 
 def _greeting(service: Service) -> str:
     words = service.store_words
-    lines = [f"Queue service at {service.base}   store: {words['store']}; {words['durability']}", ""]
+    lines = [f"Queue service at {service.base}   store: {words['store']}; {words['durability']}"]
+    lines += [f"  Voice          {service.voice}", ""]
     if service.demo is not None:
         lines += [
             demo_identities.addresses(service.demo),

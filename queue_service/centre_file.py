@@ -516,7 +516,7 @@ def _voice(raw: Raw) -> Iterator[Problem]:
         heard = {
             str(zone)
             for _, row in _rows(raw, "boards")
-            if row.get("speaks", True) is True
+            if row.get("speaks", True) is True and not row.get("counter")
             for _, zone in _texts(row.get("zones"), "")
         }
         shown_at = {str(zone) for _, row in _rows(raw, "boards") for _, zone in _texts(row.get("zones"), "")}

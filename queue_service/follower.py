@@ -43,6 +43,7 @@ class Follower:
         url: of the stream, with ``http://`` or ``https://``.
         token: asked at each return, because a session may have been renewed.
         screen: the name under which calls are confirmed.
+        speaks: there is a loudspeaker: ``speak`` is among the messages.
         first_return_s: the random pause before a return is at most this long at first, and doubles.
     """
 
@@ -53,10 +54,12 @@ class Follower:
         *,
         token: Callable[[], str | None],
         screen: str,
+        speaks: bool = False,
         first_return_s: float = FIRST_RETURN_S,
         silence_s: float = SILENCE_S,
     ) -> None:
         self._session, self._url, self._token, self._screen = session, url, token, screen
+        self._speaks = speaks
         self._first_return_s, self._silence_s = first_return_s, silence_s
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._epoch: str | None = None
@@ -69,9 +72,19 @@ class Follower:
 
     async def shown(self, seq: int) -> None:
         """Confirm that the call numbered *seq* can be seen; without a link nobody hears it."""
+        await self._say(type="shown", seq=seq)
+
+    async def heard(self, seq: int, why: str | None = None) -> None:
+        """Confirm that the call numbered *seq* was spoken, or say why not (``away``, ``broken``)."""
+        if why is None:
+            await self._say(type="spoken", seq=seq)
+        else:
+            await self._say(type="unspoken", seq=seq, reason=why)
+
+    async def _say(self, **message: Any) -> None:
         if self._socket is not None:
             with suppress(ConnectionError, aiohttp.ClientError):
-                await self._socket.send_str(json.dumps({"type": "shown", "seq": seq}))
+                await self._socket.send_str(json.dumps(message))
 
     async def messages(self) -> AsyncIterator[Message]:
         """
@@ -88,10 +101,9 @@ class Follower:
                 async with self._session.ws_connect(
                     self._url, protocols=self._protocols(), max_msg_size=LONGEST_MESSAGE_BYTES
                 ) as socket:
-                    await socket.send_str(
-                        json.dumps({"type": "hello", "epoch": self._epoch, "seq": self._seq, "screen": self._screen})
-                    )
                     self._socket = socket
+                    hello = {"type": "hello", "epoch": self._epoch, "seq": self._seq, "screen": self._screen}
+                    await socket.send_str(json.dumps(hello | {"speaks": self._speaks}))
                     while True:
                         heard = await socket.receive(timeout=self._silence_s)
                         if heard.type is not aiohttp.WSMsgType.TEXT:

@@ -18,7 +18,8 @@ from displays.feed import Feed, open_client
 from displays.hall import STAFF
 from displays.hub import Hub
 from displays.screen import Identity
-from queue_service.clock import SystemClock
+from displays.voice import Voices
+from queue_service.clock import Clock, SystemClock
 from queue_service.codec import pack
 from queue_service.errors import NotAllowed, SignInRequired, UnknownBoard
 from queue_service.keys import centre_keys
@@ -188,11 +189,17 @@ class Hall:
         return screen
 
     async def screen(
-        self, *protocols: str, epoch: str | None = None, seq: int | None = None, name: str = "", **options: Any
+        self,
+        *protocols: str,
+        epoch: str | None = None,
+        seq: int | None = None,
+        name: str = "",
+        speaks: bool = False,
+        **options: Any,
     ) -> Screen:
         """A screen that has said hello and been given its start."""
         screen = await self.connect(*protocols, **options)
-        await screen.say(type="hello", epoch=epoch, seq=seq, screen=name)
+        await screen.say(type="hello", epoch=epoch, seq=seq, screen=name, speaks=speaks)
         await until(lambda: screen.starts or screen.closed, "the screen has its start")
         return screen
 
@@ -214,13 +221,15 @@ async def running(
     redis_url: str,
     centre: str,
     allow: Callable[[web.Request, str, str], Awaitable[Identity]] = authorize,
+    voices_of: Callable[[Hub, Clock], Voices] | None = None,
     **options: Any,
 ) -> AsyncIterator[Hall]:
     """The displays' program; *options* go to the Door."""
     clock = SystemClock()
     hub = Hub(Feed(open_client(redis_url), clock), clock)
     await hub.start()
-    door = screen_door.Door(hub, allow, clock, **options)
+    voices = None if voices_of is None else voices_of(hub, clock)
+    door = screen_door.Door(hub, allow, clock, voices=voices, **options)
     app = web.Application()
     screen_door.setup(app, door)
 
@@ -238,4 +247,6 @@ async def running(
         finally:
             await asyncio.gather(*(screen.leave() for screen in hall.screens))
             await runner.cleanup()
+            if voices is not None:
+                await voices.stop()
             await hub.stop()

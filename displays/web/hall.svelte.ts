@@ -9,9 +9,11 @@ import { SvelteSet } from "svelte/reactivity";
 import { read, NoAnswer, Refused } from "@shared/api";
 import { apply } from "@shared/board";
 import { Feed, type Link } from "@shared/feed";
+import type { Chime } from "@shared/chime";
 import type { BoardPlace, BoardView, Centre, PublicEvent } from "@shared/words";
 import { callsOf, countersOf, waitingOf } from "./calls";
 import { advance, EMPTY, isFresh, offer, withdraw, type Call, type Stage } from "./stage";
+import { Mouth } from "./voice";
 
 const RETRY_MS = 5_000;
 const CLOCK_MS = 250;
@@ -58,7 +60,26 @@ export class Hall {
     private readonly centreId: string,
     private readonly boardId: string,
     private readonly token: string | null,
+    private readonly chime: Chime,
   ) {}
+
+  /** The server says when this board rings, and what it says. */
+  get speaks(): boolean {
+    return this.isVoiced && this.hasLoudspeaker && !this.chime.muted;
+  }
+
+  /** It rings by itself when a call takes the stage. */
+  get rings(): boolean {
+    return !this.isVoiced && this.hasLoudspeaker;
+  }
+
+  private get isVoiced(): boolean {
+    return this.centre?.voice?.enabled !== false;
+  }
+
+  private get hasLoudspeaker(): boolean {
+    return this.board !== null && this.board.speaks && !this.board.counter;
+  }
 
   /** No call is fresh or waits for its turn: the page may be loaded anew. */
   get idle(): boolean {
@@ -95,13 +116,23 @@ export class Hall {
       await new Promise((go) => setTimeout(go, RETRY_MS));
       if (this.stopped) return;
     }
+    const address = `/api/v1/centres/${encodeURIComponent(this.centreId)}/boards/${encodeURIComponent(this.boardId)}`;
+    const mouth = new Mouth(this.chime, address, this.token, {
+      rang: (turn) => {
+        const call = this.calls.find(({ counter, number }) => counter === turn.counter && number === turn.number);
+        if (call) this.tell("rang", call);
+      },
+      heard: (seq, why) => this.feed?.heard(seq, why),
+    });
     this.feed = new Feed<BoardView, PublicEvent>({
-      path: `/api/v1/centres/${encodeURIComponent(this.centreId)}/boards/${encodeURIComponent(this.boardId)}/stream`,
+      path: `${address}/stream`,
       token: this.token,
       screen: this.boardId,
       onSnapshot: (snapshot, _seq, epoch) => this.onSnapshot(snapshot, epoch),
       onEvent: (event, seq) => this.onEvent(event, seq),
       onLink: (changed) => (this.link = changed),
+      onSpeak: (turn, epoch) => mouth.take(turn, epoch),
+      speaks: () => this.speaks,
       onClock: (measured) => {
         this.offset = measured;
         this.now = Date.now() + measured;

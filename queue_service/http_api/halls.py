@@ -21,6 +21,7 @@ from queue_service.errors import (
     DayNotLater,
     Malformed,
     NotAllowed,
+    NotFound,
     SignInRequired,
     UnknownBoard,
 )
@@ -207,3 +208,17 @@ class Halls:
         """
         await self._dispatch.centre(centre)
         return await self._streams.board_stream(request)
+
+    @operation(
+        "GET",
+        BASE + "/boards/{board}/sounds/{sound}",
+        summary="What the voice says",
+        answers={200: dict[str, Any]},
+        refusals=(UnknownBoard, NotFound, SignInRequired, NotAllowed),
+        tags=("boards",),
+        stream=True,
+    )
+    async def read_sound(self, centre: str, request: web.Request) -> web.StreamResponse:
+        """A WAV file: the words of one turn, as the board was told by ``speak``; a name is one sound for ever."""
+        await self._dispatch.centre(centre)
+        return await self._streams.board_sound(request)

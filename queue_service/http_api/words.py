@@ -52,6 +52,10 @@ class Streams(Protocol):
         """The board's events."""
         ...
 
+    async def board_sound(self, request: web.Request) -> web.StreamResponse:
+        """What the voice of the board's hall says."""
+        ...
+
     async def staff_stream(self, request: web.Request, centre: str, identity: Identity) -> web.StreamResponse:
         """The centre's events in the staff form."""
         ...

@@ -30,19 +30,19 @@ PLAN = {
         queue_service.assignments queue_service.alarms
         queue_service.texts queue_service.device_frames queue_service.device_file
         displays.board displays.frames displays.hall displays.panels displays.panel_file
-        displays.speech
+        displays.speech displays.announcer displays.sound displays.clips
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
     "afar": "queue_service.follower queue_service.device_port",
     "core": """
         queue_service.store queue_service.library queue_service.channel queue_service.embedded queue_service.archive
-        queue_service.archive.*
+        queue_service.archive.* displays.synthesis displays.synthesiser
     """,
     "middle": """
         queue_service.dispatch queue_service.registry queue_service.sweeper queue_service.archiver
         queue_service.identity queue_service.mirrors
-        displays.hub displays.screen
+        displays.hub displays.screen displays.voice
     """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed

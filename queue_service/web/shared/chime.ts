@@ -1,8 +1,11 @@
+/** From the first note to the first word that may follow it; `displays/announcer.py` plans with the same. */
+export const CHIME_MS = 1_000;
+
 /** Two soft notes. A browser may want to be touched once before it plays; `audible` says whether it will. */
 export class Chime {
   private context: AudioContext | null = null;
 
-  constructor(private readonly muted: boolean) {}
+  constructor(readonly muted: boolean) {}
 
   get audible(): boolean {
     return this.muted || this.context?.state === "running";
@@ -19,18 +22,24 @@ export class Chime {
     }
   }
 
-  ring(): void {
-    const context = this.context;
-    if (this.muted || context?.state !== "running") return;
-    this.note(context, 659.25, context.currentTime);
-    this.note(context, 523.25, context.currentTime + 0.42);
+  /** What plays now; null while the browser waits to be touched, or the page is muted. */
+  get output(): AudioContext | null {
+    return !this.muted && this.context?.state === "running" ? this.context : null;
   }
 
-  private note(context: AudioContext, frequency: number, at: number): void {
+  ring(level = 1): void {
+    const context = this.output;
+    if (!context) return;
+    this.note(context, 659.25, context.currentTime, 0.28 * level);
+    this.note(context, 523.25, context.currentTime + 0.42, 0.28 * level);
+  }
+
+  private note(context: AudioContext, frequency: number, at: number, level: number): void {
+    if (level <= 0) return;
     const volume = context.createGain();
     volume.gain.setValueAtTime(0, at);
-    volume.gain.linearRampToValueAtTime(0.28, at + 0.015);
-    volume.gain.exponentialRampToValueAtTime(0.001, at + 1.3);
+    volume.gain.linearRampToValueAtTime(level, at + 0.015);
+    volume.gain.exponentialRampToValueAtTime(0.001 * level, at + 1.3);
     volume.connect(context.destination);
     for (const [multiple, share] of [
       [1, 1],

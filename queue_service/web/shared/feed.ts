@@ -7,7 +7,7 @@
  * A server that cannot read its store says so with every tick: to whoever looks at the page that is the same as a lost link.
  */
 import { decode, encode } from "@msgpack/msgpack";
-import type { Frame, ShownCall } from "./words";
+import type { Frame, ShownCall, SpeakFrame } from "./words";
 
 export type Link =
   | { state: "connecting"; sinceMs: number }
@@ -27,6 +27,9 @@ export interface FeedOptions<View, Event> {
   onClock?: (offsetMs: number) => void;
   /** Staff only: on how many screens each of these calls has been shown. */
   onShown?: (calls: ShownCall[]) => void;
+  /** Boards with a loudspeaker only: whether this is one is asked at each hello. */
+  onSpeak?: (turn: SpeakFrame, epoch: string) => void;
+  speaks?: () => boolean;
 }
 
 const SILENCE_MS = 8_000;
@@ -68,6 +71,11 @@ export class Feed<View, Event> {
     this.send({ type: "shown", seq });
   }
 
+  /** Tell the server that the call was spoken, or why nobody heard it. */
+  heard(seq: number, why: "locked" | "away" | "broken" | null): void {
+    this.send(why ? { type: "unspoken", seq, reason: why } : { type: "spoken", seq });
+  }
+
   /** The server answers elsewhere: no need to wait for the next turn. */
   readonly hurry = () => {
     if (this.stopped || this.socket) return;
@@ -83,7 +91,7 @@ export class Feed<View, Event> {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.watch();
-    socket.onopen = () => this.send({ type: "hello", epoch: this.epoch, seq: this.seq, screen });
+    socket.onopen = () => this.send({ type: "hello", epoch: this.epoch, seq: this.seq, screen, speaks: this.options.speaks?.() ?? false });
     socket.onmessage = (message: MessageEvent<ArrayBuffer | string>) => {
       if (socket === this.socket) this.receive(message.data);
     };
@@ -117,6 +125,9 @@ export class Feed<View, Event> {
         break;
       case "shown":
         this.options.onShown?.(frame.calls);
+        break;
+      case "speak":
+        if (this.epoch !== null) this.options.onSpeak?.(frame, this.epoch);
         break;
       case "tick":
         this.options.onClock?.(frame.now_ms - Date.now());

@@ -57,6 +57,7 @@ export interface BoardSettings {
   late_s: number;
   inches: number;
   distance_m: number;
+  speaks: boolean;
 }
 
 export interface BoardPlace extends BoardSettings {
@@ -87,6 +88,7 @@ export interface Centre extends Named {
   grounds: (Named & { cls: string })[];
   /** What is left out has its usual value. */
   policy?: { enforce_hours?: boolean };
+  voice?: { enabled?: boolean };
   version: string | number;
   issuing: Issuing;
   day: string;
@@ -205,8 +207,27 @@ export type Frame<View, Event> =
   | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number }
   | { type: "event"; seq: number; at_ms: number; event: Event }
   | { type: "shown"; calls: ShownCall[] }
+  | SpeakFrame
   /** `stale_since_ms`: since when the server itself cannot read what is true. */
   | { type: "tick"; seq: number; now_ms: number; stale_since_ms?: number };
+
+/** Ring and say this now; without a sound there is only the chime. */
+export interface SpeakFrame {
+  type: "speak";
+  /** Number of the event: one ring of one call. */
+  seq: number;
+  /** 1, or which repetition. */
+  turn: number;
+  number: string;
+  counter: string;
+  chime: boolean;
+  /** Below the board's own address. */
+  sound: string | null;
+  /** To the end of the words. */
+  ms: number;
+  /** 0 to 1. */
+  volume: number;
+}
 
 /** A procedure in a list. */
 export interface ProcedureBrief {
