@@ -19,6 +19,7 @@ const PAGES: Record<string, string> = {
   console: "counters/web",
   phone: "queue_service/web/phone",
   start: "queue_service/web/start",
+  admin: "queue_service/web/admin",
   docs: "queue_service/web/docs",
 };
 

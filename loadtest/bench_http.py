@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from redis.asyncio import Redis
 from loadtest.access import Refused
 from loadtest.bench_core import COUNTERS, DEPARTMENTS, a_centre
 from loadtest.bench_meter import Figure, Measure, Target, compare, cpu_us, free_port, private_store, rounds
+from queue_service.authority import Identity
 from queue_service.centre import to_json
 from queue_service.embedded import die_with_parent
 from queue_service.identity import Identities
@@ -181,12 +181,11 @@ async def _token(url: str) -> str:
     async with Redis.from_url(url, protocol=2) as client:
         identities = Identities(client)
         now_ms = time.time_ns() // 1_000_000
-        centres = [f"c{n}" for n in range(CENTRES)]
-        roles = ("supervisor", "integrator")
-        await identities.accounts.create("bench", secrets.token_hex(16), roles=roles, centres=centres, now_ms=now_ms)
-        token = await identities.sessions.create("bench", now_ms)
-        identities.close()
-        return token
+        centres = frozenset(f"c{n}" for n in range(CENTRES))
+        roles = frozenset({"supervisor", "integrator"})
+        return await identities.sessions.create(
+            Identity(name="bench", roles=roles, centres=centres, kind="staff"), 0, now_ms
+        )
 
 
 class _Presses:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -44,16 +45,21 @@ from queue_service.archive.archive import Archive
 from queue_service.archive.dossiers import DossierStore
 from queue_service.archive.history import History
 from queue_service.archiver import Archiver
+from queue_service.audit import Audit
+from queue_service.authority import NOBODY, Identity, require
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
 from queue_service.contract import IDENTITY, openapi, register
+from queue_service.devices import Devices
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
-from queue_service.errors import ArchiveAway, NotFound, QueueError
+from queue_service.errors import ArchiveAway, NotFound, QueueError, StoreAway
 from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
 from queue_service.http_api.alarms import Alarms
+from queue_service.http_api.audit import Audit as AuditDoor
 from queue_service.http_api.counters import Counters
+from queue_service.http_api.devices import Devices as DeviceDoor
 from queue_service.http_api.dossiers import Dossiers, Track
 from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
@@ -62,13 +68,16 @@ from queue_service.http_api.messages import Messages
 from queue_service.http_api.plans import Plans
 from queue_service.http_api.sessions import Sessions
 from queue_service.http_api.tickets import Tickets
+from queue_service.http_api.users import Users
 from queue_service.http_api.words import READERS
-from queue_service.identity import NOBODY, Identities, Identity, require
+from queue_service.identity import Identities
 from queue_service.mirrors import Mirrors
+from queue_service.passwords import Passwords
 from queue_service.procedures import Catalogue
 from queue_service.registry import Registry
 from queue_service.settings import Settings
 from queue_service.slips import KEY_BYTES, Slips
+from queue_service.staff import Staff
 from queue_service.store import TicketStore
 from queue_service.sweeper import Sweeper
 
@@ -80,6 +89,7 @@ EXAMPLES: Final = Path(__file__).parent / "examples"
 ASK_AGAIN_S: Final = 2.0
 """With the two seconds that an answer about a token is believed: a revoked screen is dark within five."""
 FORGET_LOOKER_S: Final = 60.0
+SWEEP_SESSIONS_S: Final = 3600.0
 BOARD_READERS: Final = frozenset({"board", "kiosk", *READERS})
 
 _log = structlog.get_logger(__name__)
@@ -241,14 +251,18 @@ class Service:
             mirrors = Mirrors(store, hub.listen)
             stack.push_async_callback(mirrors.close)
             catalogues: dict[str, Catalogue] = {}
-            self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues)
-            await prepare(self._dispatch.store)
+            await prepare(store)
+            self._identities = Identities(client)
+            self._audit = Audit(self._archive, await self._identities.key_of_places())
+            stack.push_async_callback(self._audit.close)
+            passwords = Passwords()
+            stack.callback(passwords.close)
+            self._staff = Staff(self._archive, self._identities, passwords, self._audit)
+            self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues, self._audit)
             centres = await self._centres(catalogues)
             self._registry = Registry(
                 DossierStore(self._archive), self._dispatch, catalogues, Slips(slip_key(self.settings))
             )
-            self._identities = Identities(client)
-            stack.callback(self._identities.close)
             await hub.start()
             data_dir = self.settings.data_dir
             sounds = Sounds(data_dir / "sounds", Synthesis())
@@ -271,13 +285,15 @@ class Service:
                 data_dir = self.settings.data_dir.absolute()
                 data_dir.mkdir(parents=True, exist_ok=True)
                 self.demo = await demo_identities.prepare(
-                    self._identities, centres, data_dir, self.base, self.clock.now_ms()
+                    self._staff, self._identities, centres, data_dir, self.base, self.clock.now_ms()
                 )
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(Sweeper(self._dispatch).run()),
                 asyncio.create_task(Archiver(self._dispatch, History(self._archive)).run()),
                 asyncio.create_task(self._boards.part_with_revoked(self._guard.is_still_welcome)),
+                asyncio.create_task(self._audit.run()),
+                asyncio.create_task(self._sweep_sessions()),
                 asyncio.create_task(_watch_loop()),
             ]
             if self._embedded is not None:
@@ -290,6 +306,13 @@ class Service:
     def voice(self) -> str:
         """What can be spoken in the halls."""
         return self._voices.words()
+
+    async def _sweep_sessions(self) -> None:
+        """Forget sessions that nobody ended, once an hour."""
+        while True:
+            await asyncio.sleep(SWEEP_SESSIONS_S)
+            with suppress(StoreAway):
+                await self._identities.sessions.sweep(self.clock.now_ms())
 
     async def _end_tasks(self) -> None:
         self._phase = "stopping"
@@ -348,9 +371,13 @@ class Service:
             address=guard.address_of,
             voices=self._voices,
         )
+        installation = urlsplit(self.settings.public_url or "").hostname or "queue-service"
         register(
             app,
-            Sessions(self._identities, self.clock, is_secure=guard.is_secure),
+            Sessions(self._staff, self.clock, is_secure=guard.is_secure, installation=installation),
+            Users(self._staff, self._dispatch),
+            DeviceDoor(Devices(self._identities, self._dispatch, self._audit), self._dispatch),
+            AuditDoor(self._audit, self._dispatch),
             Centres(self._dispatch, self.settings.public_url),
             Tickets(self._dispatch, boards),
             Counters(self._dispatch),

@@ -9,26 +9,32 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 import structlog
 import uvloop
 
 from queue_service import app, library
-from queue_service.archive.archive import ArchiveUnusable
+from queue_service.archive.archive import Archive, ArchiveUnusable
+from queue_service.audit import Audit
+from queue_service.authority import DEVICE_ROLES, EVERYWHERE, STAFF_ROLES, By, Identity
 from queue_service.centre import Centre, build, check, load_centre
 from queue_service.centre_file import FaultyCentre, parse
 from queue_service.channel import Channel
 from queue_service.clock import SystemClock
+from queue_service.devices import Devices
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import QueueError
-from queue_service.identity import DEVICE_ROLES, EVERYWHERE, ROLES, Identities
+from queue_service.identity import Identities
 from queue_service.legible import letters, needed_mm
+from queue_service.passwords import Passwords
 from queue_service.settings import Settings, SettingsError, read_settings
+from queue_service.staff import Staff
 from queue_service.store import TicketStore
 
 
@@ -112,8 +118,8 @@ def import_centre(file: Path) -> None:
     except FaultyCentre as faulty:
         _fail(f"{file} is faulty; `queue-service check-centre {file}` lists why.\n{faulty}", 1)
 
-    async def work(_: Identities, dispatch: Dispatch) -> None:
-        reply = await dispatch.configure(centre)
+    async def work(house: House) -> None:
+        reply = await house.dispatch.configure(centre, actor="staff:cli")
         click.echo(f"{centre.id} is in force as version {centre.version}, event {reply['seq']}.")
 
     _go(_with_store(work))
@@ -127,9 +133,9 @@ def renew_epoch(centres: tuple[str, ...]) -> None:
     snapshot.
     """
 
-    async def work(_: Identities, dispatch: Dispatch) -> None:
-        for id in centres or await dispatch.store.centre_ids():
-            await dispatch.renew_epoch(await dispatch.centre(id))
+    async def work(house: House) -> None:
+        for id in centres or await house.dispatch.store.centre_ids():
+            await house.dispatch.renew_epoch(await house.dispatch.centre(id))
             click.echo(f"{id}: a new event order has begun.")
 
     _go(_with_store(work))
@@ -148,17 +154,33 @@ def users() -> None:
 
 @users.command("add")
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(sorted(ROLES)))
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(sorted(STAFF_ROLES)))
 @click.option("--centre", "centres", multiple=True, default=(EVERYWHERE,), show_default=True)
 @click.option("--display-name", default="")
+@click.option("--home-department", help="Id of the department that sent somebody who is seconded.")
 @click.password_option()
-def add_user(name: str, roles: tuple[str, ...], centres: tuple[str, ...], display_name: str, password: str) -> None:
+def add_user(
+    name: str,
+    roles: tuple[str, ...],
+    centres: tuple[str, ...],
+    display_name: str,
+    home_department: str | None,
+    password: str,
+) -> None:
     """Create the account NAME."""
 
-    async def work(identities: Identities, dispatch: Dispatch) -> None:
-        now_ms = dispatch.clock.now_ms()
-        await identities.accounts.create(
-            name, password, roles=roles, centres=centres, now_ms=now_ms, display_name=display_name
+    async def work(house: House) -> None:
+        for centre in centres:
+            if centre != EVERYWHERE:
+                await house.dispatch.centre(centre)
+        await house.staff.create(
+            name,
+            password=password,
+            roles=roles,
+            centres=centres,
+            display_name=display_name,
+            home_department=home_department,
+            by=house.by,
         )
         click.echo(f"{name} may sign in.")
 
@@ -166,27 +188,65 @@ def add_user(name: str, roles: tuple[str, ...], centres: tuple[str, ...], displa
 
 
 @users.command("list")
-def list_users() -> None:
-    """All accounts."""
+@click.argument("centre", required=False)
+def list_users(centre: str | None) -> None:
+    """All accounts, or those of CENTRE."""
 
-    async def work(identities: Identities, _: Dispatch) -> None:
-        for account in await identities.accounts.list():
+    async def work(house: House) -> None:
+        for account in await house.staff.list_all(house.by.identity, centre):
             roles, centres = ", ".join(sorted(account.roles)), ", ".join(sorted(account.centres))
-            click.echo(f"{account.name:<28} {roles:<24} {centres:<24} {account.display_name}")
+            mark = "disabled" if account.is_disabled else "authenticator" if account.has_second_factor else "-"
+            click.echo(f"{account.name:<28} {roles:<24} {centres:<24} {mark:<14} {account.display_name}")
 
     _go(_with_store(work))
 
 
 @users.command("password")
 @click.argument("name")
+@click.option("--forget-second-factor", is_flag=True, help="The person has lost the authenticator, too.")
 @click.password_option()
-def set_password(name: str, password: str) -> None:
+def set_password(name: str, forget_second_factor: bool, password: str) -> None:
     """Give NAME another password and end all its sessions."""
 
-    async def work(identities: Identities, _: Dispatch) -> None:
-        await identities.accounts.set_password(name, password)
-        await identities.accounts.end_sessions(name)
+    async def work(house: House) -> None:
+        await house.staff.reset_password(name, house.by, password=password, forget_second_factor=forget_second_factor)
         click.echo(f"{name} has a new password.")
+
+    _go(_with_store(work))
+
+
+@users.command("disable")
+@click.argument("name")
+def disable_user(name: str) -> None:
+    """Keep NAME from signing in, and end all its sessions."""
+
+    async def work(house: House) -> None:
+        await house.staff.change(name, house.by, is_disabled=True)
+        click.echo(f"{name} may not sign in any more.")
+
+    _go(_with_store(work))
+
+
+@users.command("enable")
+@click.argument("name")
+def enable_user(name: str) -> None:
+    """Let NAME sign in again."""
+
+    async def work(house: House) -> None:
+        await house.staff.change(name, house.by, is_disabled=False)
+        click.echo(f"{name} may sign in.")
+
+    _go(_with_store(work))
+
+
+@users.command("sign-out")
+@click.argument("name")
+def end_sessions(name: str) -> None:
+    """End all sessions of NAME."""
+
+    async def work(house: House) -> None:
+        await house.staff.end_sessions(name, house.by)
+        click.echo(f"All sessions of {name} have ended.")
 
     _go(_with_store(work))
 
@@ -196,8 +256,8 @@ def set_password(name: str, password: str) -> None:
 def remove_user(name: str) -> None:
     """Remove the account NAME and end all its sessions."""
 
-    async def work(identities: Identities, _: Dispatch) -> None:
-        await identities.accounts.remove(name)
+    async def work(house: House) -> None:
+        await house.staff.remove(name, house.by)
         click.echo(f"{name} is gone.")
 
     _go(_with_store(work))
@@ -216,11 +276,9 @@ def devices() -> None:
 def add_device(centre: str, role: str, device: str | None, label: str) -> None:
     """Make a token for a device of CENTRE; it is shown this once."""
 
-    async def work(identities: Identities, dispatch: Dispatch) -> None:
-        await dispatch.centre(centre)
-        made, token = await identities.devices.create(
-            role=role, centre=centre, now_ms=dispatch.clock.now_ms(), device=device, label=label
-        )
+    async def work(house: House) -> None:
+        await house.dispatch.centre(centre)
+        made, token = await house.devices.create(role=role, centre=centre, device=device, label=label, by=house.by)
         click.echo(f"{made.id}  {token}")
 
     _go(_with_store(work))
@@ -231,8 +289,8 @@ def add_device(centre: str, role: str, device: str | None, label: str) -> None:
 def list_devices(centre: str | None) -> None:
     """All devices, or those of CENTRE."""
 
-    async def work(identities: Identities, _: Dispatch) -> None:
-        for device in await identities.devices.list(centre):
+    async def work(house: House) -> None:
+        for device in await house.identities.devices.list(centre):
             click.echo(
                 f"{device.id:<14} {device.centre:<20} {device.role:<10} {device.device or '-':<10} {device.label}"
             )
@@ -245,33 +303,56 @@ def list_devices(centre: str | None) -> None:
 def revoke_device(device: str) -> None:
     """Take the power of DEVICE's token away; its screens close within seconds."""
 
-    async def work(identities: Identities, _: Dispatch) -> None:
-        if not await identities.devices.revoke(device):
-            _fail(f"There is no device {device}.", 1)
+    async def work(house: House) -> None:
+        await house.devices.revoke(device, house.by)
         click.echo(f"{device} is revoked.")
 
     _go(_with_store(work))
 
 
-async def _with_store(work: Any) -> None:
-    """Do *work* with the installation's store: the configured one, or the embedded one (running or not)."""
+class House(NamedTuple):
+    """An installation, as whoever sits at its machine works on it."""
+
+    identities: Identities
+    dispatch: Dispatch
+    staff: Staff
+    devices: Devices
+
+    @property
+    def by(self) -> By:
+        """Whoever sits at the machine may do everything, now."""
+        operator = Identity(name="cli", roles=frozenset({"admin"}), centres=frozenset({EVERYWHERE}), kind="staff")
+        return By(operator, self.dispatch.clock.now_ms())
+
+
+async def _with_store(work: Callable[[House], Awaitable[None]]) -> None:
+    """
+    Do *work* with the installation's store, the configured one or the embedded one (running or not), and its archive.
+    """
     settings = _settings()
-    embedded = None if settings.redis_url else EmbeddedServer(settings.data_dir)
-    url = settings.redis_url or await embedded.start()  # type: ignore[union-attr]  # one of the two is there
-    client = app.connect(url)
-    channel = Channel(client.connection_pool.make_connection)
-    identities = Identities(client)
-    try:
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url
+        if url is None:
+            embedded = EmbeddedServer(settings.data_dir)
+            stack.push_async_callback(embedded.stop)
+            url = await embedded.start()
+        client = app.connect(url)
+        stack.push_async_callback(client.aclose)
+        channel = Channel(client.connection_pool.make_connection)
+        stack.push_async_callback(channel.close)
         await app.check_server(client)
-        dispatch = Dispatch(TicketStore(channel, client), SystemClock())
-        await app.prepare(dispatch.store)
-        await work(identities, dispatch)
-    finally:
-        identities.close()
-        await channel.close()
-        await client.aclose()
-        if embedded is not None:
-            await embedded.stop()
+        store = TicketStore(channel, client)
+        await app.prepare(store)
+        archive = await Archive.open(settings.archive_url)
+        stack.push_async_callback(archive.close)
+        identities = Identities(client)
+        audit = Audit(archive, await identities.key_of_places())
+        stack.push_async_callback(audit.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        dispatch = Dispatch(store, SystemClock(), audit=audit)
+        staff = Staff(archive, identities, passwords, audit)
+        await work(House(identities, dispatch, staff, Devices(identities, dispatch, audit)))
 
 
 def _settings() -> Settings:

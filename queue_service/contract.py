@@ -36,6 +36,7 @@ from msgspec import inspect as shapes
 from multidict import CIMultiDict
 from yarl import URL
 
+from queue_service.authority import ACCOUNT_NAME, NOBODY, Identity, require
 from queue_service.commands import PressId
 from queue_service.errors import (
     ForeignOrigin,
@@ -62,7 +63,6 @@ from queue_service.errors import (
     UnknownTicket,
     UnsupportedType,
 )
-from queue_service.identity import NOBODY, Identity, require
 
 JSON: Final = "application/json"
 MSGPACK: Final = "application/vnd.msgpack"
@@ -95,6 +95,8 @@ _SEGMENTS: Final = {  # what may stand in a path; everything that is not named h
     "ticket": r"[A-Za-z0-9_-]{22}",
     "code": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
     "dossier": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+    "user": ACCOUNT_NAME,
+    "device": r"[A-Za-z0-9_-]{12}",
 }
 _UNKNOWN: Final[dict[str, type[NotFound]]] = {
     "centre": UnknownCentre,

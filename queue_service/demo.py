@@ -14,9 +14,11 @@ from pathlib import Path
 
 import msgspec
 
+from queue_service.authority import EVERYWHERE, NOBODY, By, Identity
 from queue_service.centre import Centre
-from queue_service.errors import Conflict
-from queue_service.identity import NOBODY, Identities
+from queue_service.errors import ArchiveAway, Conflict
+from queue_service.identity import Identities
+from queue_service.staff import Staff
 
 FILE = "demo.json"
 WORDS = (
@@ -71,7 +73,9 @@ class Demo(msgspec.Struct, frozen=True):
     centres: dict[str, DemoCentre]
 
 
-async def prepare(identities: Identities, centres: list[Centre], data_dir: Path, base: str, now_ms: int) -> Demo:
+async def prepare(
+    staff: Staff, identities: Identities, centres: list[Centre], data_dir: Path, base: str, now_ms: int
+) -> Demo:
     """
     The demo identities of *centres*: those of ``demo.json`` if they still hold, else new ones; the file is written
     again with *base*.
@@ -81,8 +85,8 @@ async def prepare(identities: Identities, centres: list[Centre], data_dir: Path,
     found: dict[str, DemoCentre] = {}
     for centre in centres:
         before = known.centres.get(centre.id) if known else None
-        if before is None or not await _holds(identities, before, now_ms):
-            before = await _create(identities, centre, now_ms)
+        if before is None or not await _holds(staff, identities, before, now_ms):
+            before = await _create(staff, identities, centre, now_ms)
         found[centre.id] = before
     demo = Demo(base, found)
     _write(file, demo)
@@ -104,33 +108,40 @@ def _write(file: Path, demo: Demo) -> None:
     new.replace(file)
 
 
-async def _holds(identities: Identities, demo: DemoCentre, now_ms: int) -> bool:
-    """Whether the first device still opens its door: the store was not replaced since."""
+async def _holds(staff: Staff, identities: Identities, demo: DemoCentre, now_ms: int) -> bool:
+    """Whether the first device still opens its door and the first account is there: nothing was replaced since."""
     devices = (*demo.kiosks, *demo.boards)
-    return bool(devices) and await identities.authenticate(devices[0].token, now_ms) != NOBODY
+    if not devices or await identities.authenticate(devices[0].token, now_ms) == NOBODY:
+        return False
+    try:
+        return await staff.get(demo.staff[0].name) is not None
+    except ArchiveAway:  # it comes back with its accounts
+        return True
 
 
-async def _create(identities: Identities, centre: Centre, now_ms: int) -> DemoCentre:
+async def _create(staff: Staff, identities: Identities, centre: Centre, now_ms: int) -> DemoCentre:
+    by = By(Identity(name="demo", centres=frozenset({EVERYWHERE}), kind="staff"), now_ms)
+
     async def device(role: str, id: str, label: str) -> DemoDevice:
         _, token = await identities.devices.create(role=role, centre=centre.id, now_ms=now_ms, device=id, label=label)
         return DemoDevice(id, token)
 
-    async def staff(name: str, roles: tuple[str, ...], display_name: str, counter: str | None = None) -> DemoStaff:
+    async def person(name: str, roles: tuple[str, ...], display_name: str, counter: str | None = None) -> DemoStaff:
         password = "-".join(secrets.choice(WORDS) for _ in range(5)) + str(secrets.randbelow(90) + 10)
         full_name = f"{centre.id}.{name}"
         try:
-            await identities.accounts.create(
-                full_name, password, roles=roles, centres=(centre.id,), now_ms=now_ms, display_name=display_name
+            await staff.create(
+                full_name, password=password, roles=roles, centres=(centre.id,), display_name=display_name, by=by
             )
         except Conflict:
-            await identities.accounts.set_password(full_name, password)
+            await staff.reset_password(full_name, by, password=password)
         return DemoStaff(full_name, password, roles, counter)
 
     people = [
-        staff("giamdoc", ("admin", "supervisor"), "Giám đốc trung tâm (mẫu)"),
-        staff("truongca", ("supervisor", "desk"), "Trưởng ca (mẫu)"),
-        staff("huongdan", ("desk",), "Bàn hướng dẫn (mẫu)"),
-        *(staff(counter.id, ("officer",), f"Cán bộ {counter.name} (mẫu)", counter.id) for counter in centre.counters),
+        person("giamdoc", ("admin", "supervisor"), "Giám đốc trung tâm (mẫu)"),
+        person("truongca", ("supervisor", "desk"), "Trưởng ca (mẫu)"),
+        person("huongdan", ("desk",), "Bàn hướng dẫn (mẫu)"),
+        *(person(counter.id, ("officer",), f"Cán bộ {counter.name} (mẫu)", counter.id) for counter in centre.counters),
     ]
     return DemoCentre(
         kiosks=tuple([await device("kiosk", kiosk.id, kiosk.name) for kiosk in centre.kiosks]),
@@ -153,6 +164,7 @@ def addresses(demo: Demo) -> str:
             for device in centre.boards
         ]
         lines.append(f"    Console        {demo.base}/console/{id}")
+        lines.append(f"    Administration {demo.base}/admin/{id}")
         shown = [person for person in centre.staff if person.counter is None or person is centre.staff[3]]
         lines += [f"      {person.name:<22} {person.password:<34} {', '.join(person.roles)}" for person in shown]
     return "\n".join(lines)

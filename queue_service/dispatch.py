@@ -23,10 +23,21 @@ from queue_service import metrics
 from queue_service.alarms import Alarm, Reading, alarms
 from queue_service.assignments import After, assigned
 from queue_service.assignments import after as after_assignment
+from queue_service.audit import DONE, Audit
 from queue_service.centre import Centre
 from queue_service.clock import Clock, business_day
 from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
-from queue_service.commands import AdvanceDay, Assign, Command, Complete, Configure, IssueTicket, Press, RenewEpoch
+from queue_service.commands import (
+    AdvanceDay,
+    Assign,
+    Command,
+    Complete,
+    Configure,
+    IssueTicket,
+    Open,
+    Press,
+    RenewEpoch,
+)
 from queue_service.errors import (
     IssuingClosed,
     Malformed,
@@ -47,6 +58,9 @@ LOOKED_BACK = 1000
 """Events looked back on for the procedures that a counter handles most."""
 
 NO_PROCEDURES = Catalogue(())
+
+TRACED = ("service", "open", "take_over", "drain", "day", "any_order")
+"""What the audit says of a command besides counter and number: words of the centre's file, and yes or no."""
 
 SYSTEM = "system"
 """The actor of what the service does by itself."""
@@ -75,6 +89,7 @@ class Dispatch:
         clock: tells the time of a press.
         mirror: what a centre's hall looks like now, for the wait that a new ticket announces; None where nobody asks.
         catalogues: the procedures of each centre, for what officers say was done.
+        audit: is told of what supervisors do; None where nobody keeps a trace.
     """
 
     def __init__(
@@ -83,6 +98,7 @@ class Dispatch:
         clock: Clock,
         mirror: ReadMirror | None = None,
         catalogues: Mapping[str, Catalogue] | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -90,6 +106,7 @@ class Dispatch:
         self._catalogues = catalogues if catalogues is not None else {}
         self.archive_away_ms: int | None = None
         """Since when the archive does not answer, as the archiver says."""
+        self._audit = audit
         self._centres: dict[str, Centre] = {}
 
     async def centre(self, id: str) -> Centre:
@@ -131,18 +148,22 @@ class Dispatch:
         day = await self.store.read_day(id)
         return (centre if day["version"] == centre.version else await self.read_again(id)), day
 
-    async def configure(self, centre: Centre) -> Reply:
+    async def configure(self, centre: Centre, actor: str = SYSTEM) -> Reply:
         """
         Put the file *centre* in force here and for every process, with what counters serve only today; a centre that
         is new begins its first business day.
+
+        Args:
+            actor: who is to stand in the audit, if that changes anything.
         """
         try:
-            return await self._configure(centre)
+            return await self._configure(centre, actor)
         except StaleCentre:  # a counter was assigned between reading and writing
-            return await self._configure(centre)
+            return await self._configure(centre, actor)
 
-    async def _configure(self, file: Centre) -> Reply:
+    async def _configure(self, file: Centre, actor: str) -> Reply:
         now_ms = self.clock.now_ms()
+        version = (await self.store.read_day(file.id)).get("version") if self._audit is not None else None
         before, day = await self.store.read_assignments(file.id)
         today = before.on(day)
         centre = assigned(file, today)
@@ -156,6 +177,19 @@ class Dispatch:
         )
         reply = await self.store.put_centre(file, command, self._own_press("configure", centre.version, now_ms))
         self._centres[centre.id] = centre
+        if self._audit is not None and version != centre.version:
+            self._audit.note(
+                self._audit.entry(
+                    now_ms,
+                    centre=centre.id,
+                    actor=actor,
+                    action="configure",
+                    object="centre",
+                    version=centre.version,
+                    before=version,
+                    event=reply.get("seq"),
+                )
+            )
         return reply
 
     async def return_to_file(self, id: str) -> None:
@@ -202,11 +236,14 @@ class Dispatch:
             reply = await self._carry_out(centre_id, command, actor, press_id, over)
         except QueueError as refusal:
             metrics.presses(name, refusal.code).inc()
+            self._note(centre_id, command, actor, over, refusal.code, {})
             raise
         except Exception:  # a mistake of ours, as the door will call it
             metrics.presses(name, "INTERNAL").inc()
+            self._note(centre_id, command, actor, over, "INTERNAL", {})
             raise
         metrics.presses(name, "done").inc()
+        self._note(centre_id, command, actor, over, DONE, reply)
         if ticket := reply.get("ticket"):
             _count(centre_id, ticket, reply["now_ms"])
         metrics.press_seconds(name).observe(time.perf_counter() - started)
@@ -330,6 +367,34 @@ class Dispatch:
         """The worst overtaking of the day that this process knows of (``Mirror.worst_overtaking_ms``)."""
         mirror = await self._mirror(centre) if self._mirror is not None else None
         return mirror.worst_overtaking_ms if mirror is not None else 0
+
+    def _note(
+        self, centre: str, command: Command, actor: str, over: bool, outcome: str, reply: Mapping[str, Any]
+    ) -> None:
+        """
+        Leave a trace of what goes beyond an officer's own seat: presses of supervisors, and a seat taken over.
+
+        What an officer does at the own seat is in the events.  No text that somebody typed, and no id of a ticket,
+        which opens its page: the event, by its number, has both.
+        """
+        is_taken_over = isinstance(command, Open) and command.take_over
+        if self._audit is None or actor == SYSTEM or not (over or is_taken_over):
+            return
+        ticket = reply.get("ticket") or {}
+        said = {name: value for name, value in msgspec.to_builtins(command).items() if name in TRACED}
+        self._audit.note(
+            self._audit.entry(
+                self.clock.now_ms(),
+                centre=centre,
+                actor=actor,
+                action=_press_name(type(command)),
+                object=getattr(command, "counter", None) or ticket.get("number") or "centre",
+                outcome=outcome,
+                **said,
+                number=ticket.get("number"),
+                event=reply.get("seq"),
+            )
+        )
 
     def _own_press(self, what: str, key: str, now_ms: int) -> Press:
         return Press(press_id=f"{SYSTEM}|{what}|{key}", actor=SYSTEM, now_ms=now_ms, over=True)

@@ -50,7 +50,9 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   └── MethodNotAllowed          405  METHOD_NOT_ALLOWED
     ├── NotSignedIn                   401  NOT_SIGNED_IN
     │   ├── SignInRequired                 SIGN_IN_REQUIRED
-    │   └── WrongPassword                  WRONG_PASSWORD
+    │   ├── WrongPassword                  WRONG_PASSWORD
+    │   ├── SecondFactorRequired           SECOND_FACTOR_REQUIRED
+    │   └── NewPasswordRequired            NEW_PASSWORD_REQUIRED
     ├── Forbidden                     403  FORBIDDEN
     │   ├── NotAllowed                     NOT_ALLOWED
     │   └── ForeignOrigin                  FOREIGN_ORIGIN
@@ -358,6 +360,18 @@ class WrongPassword(NotSignedIn):
     """Name or password is wrong; which of the two is not said."""
 
     code = "WRONG_PASSWORD"
+
+
+class SecondFactorRequired(NotSignedIn):
+    """Name and password are right; the code of the authenticator must be sent, too."""
+
+    code = "SECOND_FACTOR_REQUIRED"
+
+
+class NewPasswordRequired(NotSignedIn):
+    """Name and password are right; the password was made by an administrator, and one's own must be sent, too."""
+
+    code = "NEW_PASSWORD_REQUIRED"
 
 
 class Forbidden(QueueError):

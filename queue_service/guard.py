@@ -24,6 +24,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from queue_service.authority import ASKED_FROM, NOBODY, Identity
 from queue_service.clock import Clock
 from queue_service.contract import ADDRESS, IDENTITY, SECURITY_HEADERS, Operation, operation_of, problem
 from queue_service.errors import (
@@ -43,7 +44,7 @@ from queue_service.errors import (
     TooMany,
     UnsupportedType,
 )
-from queue_service.identity import ABSOLUTE_LIMIT_MS, NOBODY, Identities, Identity, store_away
+from queue_service.identity import ABSOLUTE_LIMIT_MS, Identities, store_away
 
 COOKIE: Final = "qs_staff"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -280,6 +281,7 @@ class Guard:
     ) -> None:
         """Check the origin, count, and put identity and address on the request."""
         request[IDENTITY] = identity
+        ASKED_FROM.set(lambda: network(self.address_of(request)))
         if (is_ambient or token is None) and (request.method not in _SAFE or hdrs.UPGRADE in request.headers):
             self._check_origin(request)
         if op is None:

@@ -73,7 +73,10 @@ SERVICE_SECONDS: Final = Histogram(
     ("centre", "department"),
     buckets=(60, 120, 180, 300, 420, 600, 900, 1200, 1800, 3600),
 )
-REFUSED_SIGN_INS: Final = Counter("queue_refused_sign_ins_total", "Sign-ins with a wrong name or password.")
+REFUSED_SIGN_INS: Final = Counter("queue_refused_sign_ins_total", "Sign-ins with a wrong name, password or code.")
+AUDIT_DROPS: Final = Counter(
+    "queue_audit_drops_total", "Entries of the audit that were lost because the archive was away too long."
+)
 REQUESTS: Final = Counter(
     "queue_http_requests_total", "HTTP requests answered, by operation and class of status.", ("operation", "status")
 )

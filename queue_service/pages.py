@@ -21,6 +21,7 @@ PAGES: Final[Mapping[str, str]] = {
     "/kiosk/{centre}/{device}": "kiosk",
     "/board/{centre}/{device}": "board",
     "/console/{centre}": "console",
+    "/admin/{centre}": "admin",
     "/t/{centre}/{ticket}": "phone",
 }
 """Address -> name of the built page."""

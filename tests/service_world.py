@@ -26,9 +26,10 @@ from redis.asyncio import Redis
 
 from builders import a_centre
 from queue_service.app import Service
+from queue_service.authority import EVERYWHERE, By, Identity
 from queue_service.centre import Board, Centre, Ground, Kiosk, to_json
 from queue_service.clock import Clock
-from queue_service.errors import CODES
+from queue_service.errors import CODES, ArchiveAway
 from queue_service.identity import Identities
 from queue_service.settings import Settings
 from queue_service.store import CENTRES_KEY
@@ -218,6 +219,7 @@ class House:
             centre,
         )
         self.nobody = self.caller()
+        self.identity_of: dict[str, Identity] = {}
 
     def caller(self, token: str | None = None, name: str = "", centre: str | None = None) -> Caller:
         return Caller(self.session, self.service.base, centre or self.centre.id, token, name)
@@ -232,9 +234,31 @@ class House:
         """Somebody who is signed in."""
         home = of or self.centre.id
         full_name = f"{home}.{name}"
+        with suppress(ArchiveAway):  # then it is somebody who has signed in before
+            await self.service._staff.create(
+                full_name, password="right password", roles=roles, centres=(home,), by=self.operator
+            )
+        self.identity_of[full_name] = Identity(
+            name=full_name,
+            roles=frozenset(roles),
+            centres=frozenset({home}),
+            kind="staff",
+            display_name=full_name,
+        )
+        return await self.signed_in(full_name)
+
+    async def signed_in(self, full_name: str) -> Caller:
+        """A new session of somebody whom `staff` has made."""
+        sessions = self.identities.sessions
+        generation = await sessions.generation(full_name)
         now_ms = self.service.clock.now_ms()
-        await self.identities.accounts.create(full_name, "right password", roles=roles, centres=(home,), now_ms=now_ms)
-        return self.caller(await self.identities.sessions.create(full_name, now_ms), full_name)
+        return self.caller(await sessions.create(self.identity_of[full_name], generation, now_ms), full_name)
+
+    @property
+    def operator(self) -> By:
+        """Whoever sits at the machine."""
+        operator = Identity(name="cli", roles=frozenset({"admin"}), centres=frozenset({EVERYWHERE}), kind="staff")
+        return By(operator, self.service.clock.now_ms())
 
     async def meet(self) -> None:
         """The people that most tests need."""
@@ -308,7 +332,6 @@ async def a_house(
             await house.meet()
             yield house
         finally:
-            identities.close()
             await redis.hdel(CENTRES_KEY, centre.id)
 
 

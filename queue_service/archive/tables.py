@@ -7,7 +7,7 @@ older archive gets them; a test holds the two against each other on both databas
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlalchemy import JSON, MetaData, Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +26,10 @@ metadata: Final = MetaData(
 
 Document: Final = JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 """A column that holds a JSON value; None is NULL."""
+
+
+Transaction: TypeAlias = AsyncConnection
+"""What `Archive.begin` and `Archive.read` give: for the rooms above, which do not speak SQL themselves."""
 
 
 def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:

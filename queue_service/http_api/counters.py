@@ -10,6 +10,7 @@ from typing import Annotated, Final, cast
 from msgspec import Meta, Struct
 
 from queue_service import commands, views
+from queue_service.authority import Identity, actor_of, allow
 from queue_service.centre import Centre, TicketClass
 from queue_service.codec import Reply, read_ticket
 from queue_service.contract import H, clean_text, operation
@@ -48,9 +49,7 @@ from queue_service.http_api.words import (
     Slug,
     TicketIdText,
     TicketText,
-    actor_of,
 )
-from queue_service.identity import Identity, allow
 from queue_service.tickets import State, Ticket
 
 

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from queue_service.authority import Identity, actor_of, allow
 from queue_service.commands import Wish
 from queue_service.contract import H, clean_text, operation
 from queue_service.dossiers import (
@@ -51,8 +52,7 @@ from queue_service.errors import (
     WrongState,
 )
 from queue_service.guard import Buckets, network
-from queue_service.http_api.words import BASE, OFFICERS, READERS, SUPERVISORS, Body, Slug, TicketIdText, actor_of
-from queue_service.identity import Identity, allow
+from queue_service.http_api.words import BASE, OFFICERS, READERS, SUPERVISORS, Body, Slug, TicketIdText
 from queue_service.registry import Handed, Registry
 from queue_service.slips import payload
 from queue_service.working_days import Limit, WorkingDays

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from queue_service import commands, views
 from queue_service.assignments import read_assignments
+from queue_service.authority import Identity, actor_of
 from queue_service.clock import business_day
 from queue_service.codec import read_ticket
 from queue_service.contract import operation
@@ -25,8 +26,7 @@ from queue_service.errors import (
     SignInRequired,
     UnknownBoard,
 )
-from queue_service.http_api.words import BASE, READERS, SUPERVISORS, Body, Line, Streams, actor_of
-from queue_service.identity import Identity
+from queue_service.http_api.words import BASE, READERS, SUPERVISORS, Body, Line, Streams
 from queue_service.tickets import State
 
 

@@ -9,11 +9,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from queue_service import commands, views
+from queue_service.authority import Identity, actor_of, allow
 from queue_service.contract import clean_text, operation
 from queue_service.dispatch import Dispatch
 from queue_service.errors import InboxFull, NotAllowed, NotYourSeat, UnknownCounter
-from queue_service.http_api.words import BASE, OFFICERS, SUPERVISORS, Body, Slug, actor_of
-from queue_service.identity import Identity, allow
+from queue_service.http_api.words import BASE, OFFICERS, SUPERVISORS, Body, Slug
 
 
 class MessageBody(Body, frozen=True):

@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from queue_service import commands, views
+from queue_service.authority import Identity, actor_of, allow
 from queue_service.centre import TicketClass
 from queue_service.codec import read_ticket
 from queue_service.contract import operation
@@ -38,9 +39,7 @@ from queue_service.http_api.words import (
     Slug,
     Streams,
     TicketText,
-    actor_of,
 )
-from queue_service.identity import Identity, allow
 from queue_service.tickets import State
 
 

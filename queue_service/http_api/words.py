@@ -10,11 +10,13 @@ from typing import Annotated, Any, Final, Protocol
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from queue_service.authority import Identity
 from queue_service.contract import clean_text
-from queue_service.identity import Identity
 
 BASE: Final = "/api/v1/centres/{centre}"
 OFFICERS: Final = ("officer", "supervisor", "admin")
+ADMINS: Final = ("admin",)
+STAFF: Final = ("officer", "desk", "supervisor", "admin")
 SUPERVISORS: Final = ("supervisor", "admin")
 ISSUERS: Final = ("kiosk", "desk", "supervisor", "admin")
 DESKS: Final = ("kiosk", "desk", "officer", "supervisor", "admin")
@@ -70,10 +72,3 @@ class Streams(Protocol):
     ) -> web.StreamResponse:
         """What *read* says, now and whenever it changes."""
         ...
-
-
-def actor_of(identity: Identity) -> str:
-    """Whose press it is: part of what a press id is remembered by, and the name in events."""
-    if identity.kind == "nobody":
-        return "phone"
-    return identity.name if identity.kind == "device" else f"staff:{identity.name}"

@@ -30,6 +30,7 @@ PLAN = {
         queue_service.assignments queue_service.alarms
         queue_service.texts queue_service.device_frames queue_service.device_file
         displays.board displays.frames displays.hall displays.panels displays.panel_file
+        queue_service.authority queue_service.second_factor
         displays.speech displays.announcer displays.sound displays.clips
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
@@ -41,7 +42,8 @@ PLAN = {
     """,
     "middle": """
         queue_service.dispatch queue_service.registry queue_service.sweeper queue_service.archiver
-        queue_service.identity queue_service.mirrors
+        queue_service.identity queue_service.passwords queue_service.audit queue_service.staff queue_service.devices
+        queue_service.mirrors
         displays.hub displays.screen displays.voice
     """,
     "door": """

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from queue_service import contract
+from queue_service.authority import Identity
 from queue_service.commands import PressId
 from queue_service.contract import (
     IDENTITY,
@@ -40,7 +41,6 @@ from queue_service.errors import (
     UnknownTicket,
     WrongState,
 )
-from queue_service.identity import Identity
 
 TICKET = "abcdefghijklmnopqrstuv"
 KIOSK = Identity(name="device:k1", roles=frozenset({"kiosk"}), centres=frozenset({"demo-xa"}), kind="device")

@@ -12,8 +12,8 @@ from service_world import House, a_hall, a_house
 
 @pytest.fixture
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queue_service.identity._MEMORY_KIB", 64)
-    monkeypatch.setattr("queue_service.identity._TIME_COST", 1)
+    monkeypatch.setattr("queue_service.passwords._MEMORY_KIB", 64)
+    monkeypatch.setattr("queue_service.passwords._TIME_COST", 1)
 
 
 @pytest.fixture

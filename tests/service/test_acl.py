@@ -157,15 +157,17 @@ async def test_the_service_does_everything_it_does(house: House, guarded: Guarde
 async def test_accounts_and_devices_need_no_more(house: House, guarded: Guarded):
     """What `queue-service users` and `devices` do, and signing in."""
     identities = house.service._identities
-    await identities.accounts.create("thu", "a long password", roles=["officer"], centres=["*"], now_ms=0)
-    await identities.accounts.set_password("thu", "another password")
-    assert "thu" in [account.name for account in await identities.accounts.list()]
+    staff = house.service._staff
+    await staff.create("thu", password="a long password", roles=["officer"], centres=["*"], by=house.operator)
+    await staff.reset_password("thu", house.operator, password="another password")
+    assert "thu" in [account.name for account in await staff.list_all(house.operator.identity)]
     signed_in = await house.nobody.ask("POST", "/api/v1/session", json={"name": "thu", "password": "another password"})
     assert 200 == signed_in.status
     made, _ = await identities.devices.create(role="kiosk", centre=house.centre.id, now_ms=0, device="k1")
     await identities.devices.list(house.centre.id)
     assert await identities.devices.revoke(made.id)
-    await identities.accounts.remove("thu")
+    await staff.remove("thu", house.operator)
+    await identities.sessions.sweep(house.service.clock.now_ms())
     assert [] == await _denied(guarded)
 
 

@@ -20,6 +20,7 @@ ROLES = ("kiosk", "board", "integrator", "officer", "desk", "supervisor", "admin
 EVERYBODY = frozenset({"nobody", *ROLES})
 STAFF = frozenset({"officer", "desk", "supervisor", "admin"})
 OFFICERS = frozenset({"officer", "supervisor", "admin"})
+ADMINS = frozenset({"admin"})
 SUPERVISORS = frozenset({"supervisor", "admin"})
 HANDLERS = OFFICERS | {"integrator"}
 ISSUERS = frozenset({"kiosk", "desk", "supervisor", "admin"})
@@ -100,6 +101,20 @@ ROWS = {
     "return_dossier": Row(HANDLERS),
     "renew_slip": Row(OFFICERS),
     "track_dossier": Row(EVERYBODY),
+    "change_own_password": Row(STAFF, {"password": "wrong password", "new_password": "another password"}),
+    "make_secret": Row(STAFF),
+    "set_second_factor": Row(STAFF, {"password": "wrong password", "secret": "A" * 32, "code": "000000"}),
+    "list_users": Row(ADMINS),
+    "create_user": Row(
+        ADMINS, {"name": "mai", "display_name": "Mai", "roles": ["officer"], "centres": ["no-such-centre"]}
+    ),
+    "change_user": Row(ADMINS, {"is_disabled": True}),
+    "reset_password": Row(ADMINS),
+    "end_sessions": Row(ADMINS),
+    "list_devices": Row(ADMINS),
+    "create_device": Row(ADMINS, {"role": "kiosk", "device": "nowhere"}),
+    "revoke_device": Row(ADMINS),
+    "read_audit": Row(SUPERVISORS),
     "live": Row(EVERYBODY),
     "ready": Row(EVERYBODY),
 }
@@ -130,7 +145,17 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[s
 
 def address(path: str, centre: str) -> str:
     """*path* with names that exist, but for the ticket and the procedure."""
-    return filled(path, centre=centre, counter="q01", board="hall", ticket=NO_TICKET, code="1.000000", dossier="X-0")
+    return filled(
+        path,
+        centre=centre,
+        counter="q01",
+        board="hall",
+        ticket=NO_TICKET,
+        code="1.000000",
+        user="nobody-we-know",
+        device="0" * 12,
+        dossier="X-0",
+    )
 
 
 async def ask(who: Caller, name: str, method: str, path: str, described: dict[str, Any]) -> Answer:
@@ -237,6 +262,8 @@ async def test_what_does_not_exist_is_404_with_its_own_code(house: House) -> Non
             ticket=NO_TICKET,
             code="9.999999",
             dossier="X-9",
+            user="nobody-we-know",
+            device="0" * 12,
         )
         answer = await ask(house.admin, name, method, there, described)
         assert (404, codes[segment]) == (answer.status, answer.code), name
@@ -330,9 +357,7 @@ async def test_server_sent_events_of_a_revoked_device_end_too(house: House) -> N
 
 
 async def test_signing_out_ends_the_streams_of_that_session_only(house: House) -> None:
-    second = house.caller(
-        await house.identities.sessions.create(house.chief.name, house.service.clock.now_ms()), house.chief.name
-    )
+    second = await house.signed_in(house.chief.name)
     here = await house.chief.socket("events/stream")
     there = await second.socket("events/stream")
     await here.begins()

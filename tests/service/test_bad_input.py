@@ -54,8 +54,8 @@ WIDE = Limits(public_per_s=1e6, public_burst=1_000_000, issue_per_min=1e6, issue
 async def house(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One service for this module, which does not count how often an address asks; somebody is in every place."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("queue_service.identity._MEMORY_KIB", 64)
-        patch.setattr("queue_service.identity._TIME_COST", 1)
+        patch.setattr("queue_service.passwords._MEMORY_KIB", 64)
+        patch.setattr("queue_service.passwords._TIME_COST", 1)
         patch.setattr(queue_service.app, "Guard", partial(Guard, limits=WIDE))
         async with a_house(redis_url, tmp_path_factory.mktemp("house"), a_hall()) as house:
             for _ in range(3):

@@ -8,6 +8,11 @@ export function clockTime(ms: number, timeZone: string, seconds = false): string
   return new Intl.DateTimeFormat("en-GB", options).format(ms);
 }
 
+/** 2026-11-22 10:42, or with seconds, in the centre's own time zone: dates that sort, for tables. */
+export function moment(ms: number, timeZone: string, seconds = false): string {
+  return new Date(ms).toLocaleString("sv-SE", { timeZone }).slice(0, seconds ? 19 : 16);
+}
+
 export function longDate(ms: number, timeZone: string, language: Language): string {
   const text = new Intl.DateTimeFormat(language === "vi" ? "vi-VN" : "en-GB", {
     timeZone,

@@ -1,0 +1,7 @@
+import "@shared/base.css";
+import "@shared/work.css";
+import "./admin.css";
+import { mount } from "svelte";
+import Page from "./Page.svelte";
+
+mount(Page, { target: document.getElementById("page")! });
