@@ -25,7 +25,7 @@ import msgspec
 
 from loadtest import machine
 from loadtest.access import Refused
-from queue_service.embedded import EmbeddedServerError, die_with_parent, find_binary
+from queue_service.embedded import LISTPACKS, EmbeddedServerError, die_with_parent, find_binary
 
 START_WITHIN_S: Final = 10.0
 _PROC: Final = Path("/proc")
@@ -193,6 +193,7 @@ def private_store(program: Path, fsync: str) -> Iterator[PrivateStore]:
         words += ["--tcp-backlog", "4096"]
         words += ["--appendonly", "no"] if fsync == "off" else ["--appendonly", "yes", "--appendfsync", fsync]
         words += ["--auto-aof-rewrite-percentage", "0"]
+        words += [word for name, entries in LISTPACKS.items() for word in (f"--{name}", str(entries))]
         with Path(folder, "server.log").open("wb") as log:
             process = subprocess.Popen(
                 [program, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent()

@@ -49,6 +49,10 @@ PR_SET_PDEATHSIG: Final = 1  # from <linux/prctl.h>
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # before any fork: the child may not load libraries
 
 
+LISTPACKS: Final = {"hash-max-listpack-entries": 16, "zset-max-listpack-entries": 0}
+"""How many entries the store may keep in one run of bytes, which it walks at every read: few.  A fifth of a press."""
+
+
 class EmbeddedServerError(Exception):
     """No server could be started or joined; the text is one sentence for the operator."""
 
@@ -262,6 +266,7 @@ class EmbeddedServer:
             "aof-load-truncated": "yes",
             "save": "",  # the log of writes is the data; a snapshot beside it would be a second truth
             "maxmemory-policy": "noeviction",
+            **{name: str(entries) for name, entries in LISTPACKS.items()},
             "maxclients": "4000",
             "daemonize": "no",
             "logfile": "",  # its output is our log file

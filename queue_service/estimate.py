@@ -140,6 +140,8 @@ class _Kind:
     ordered: list[float] = field(default_factory=list)
     low_tail: float = MISSES_WANTED
     high_tail: float = MISSES_WANTED
+    sooner: float = MISSES_WANTED
+    """Share of late that were called sooner than announced."""
 
     def add(self, error: float) -> None:
         if len(self.errors) == REMEMBERED:
@@ -193,12 +195,15 @@ class Calibration:
         self._raw[cls] = FORGET * self._raw.get(cls, 0.0) + max(estimate.raw_ms - estimate.base_ms, 0)
         kind = self._kinds.setdefault((cls, estimate.mid_ms > estimate.base_ms), _Kind())
         kind.add((actual_ms - estimate.mid_ms) / estimate.scale_ms)
-        kind.low_tail = _moved(kind.low_tail, actual_ms < estimate.low_ms)
-        kind.high_tail = _moved(kind.high_tail, actual_ms > estimate.high_ms)
+        was_sooner = actual_ms < estimate.low_ms
+        kind.low_tail = _moved(kind.low_tail, MISSES_WANTED, was_sooner)
+        # Nobody is called sooner than at once: what such announcements never miss below, they may miss above.
+        kind.sooner += STEP * (was_sooner - kind.sooner)
+        kind.high_tail = _moved(kind.high_tail, 2 * MISSES_WANTED - kind.sooner, actual_ms > estimate.high_ms)
 
 
-def _moved(tail: float, has_missed: bool) -> float:
-    return min(max(tail + STEP * (MISSES_WANTED - has_missed), 0.005), 0.4)
+def _moved(tail: float, wanted: float, has_missed: bool) -> float:
+    return min(max(tail + STEP * (wanted - has_missed), 0.005), 0.4)
 
 
 def minutes(estimate: Estimate) -> tuple[int, int]:

@@ -19,7 +19,7 @@ local function read_hall(keys)
     day_key = keys[1], centre_key = keys[2], counters_key = keys[3], steps_key = keys[4], groups_key = keys[5], tickets_key = keys[6],
     waiting_key = keys[7], announced_key = keys[8], sequences_key = keys[9], numbers_key = keys[10], events_key = keys[11],
     answers_key = keys[12], answers_before_key = keys[13], messages_key = keys[14], bell = string.sub(keys[1], 1, -4) .. 'bell',
-    pieces = {}, means = {}, live = {}, opened = {}, work = {}, shares = {}, counts = {}, heads = {}, own_heads = {}, sequences = {},
+    pieces = {}, means = {}, live = {}, opened = {}, work = {}, shares = {}, attended = {}, counts = {}, crowds = {}, heads = {}, own_heads = {}, sequences = {},
   }
   local values = redis.call('HMGET', hall.day_key, unpack(DAY_FIELDS))
   if values[1] then
@@ -75,7 +75,9 @@ end
 
 -- The first answer to this press, or a refusal if the key was used for something else, or nil.
 local function answered(hall)
-  local stored = redis.call('HGET', hall.answers_key, hall.press_id) or redis.call('HGET', hall.answers_before_key, hall.press_id)
+  if hall.has_yesterday == nil then hall.has_yesterday = redis.call('EXISTS', hall.answers_before_key) == 1 end
+  local stored = redis.call('HGET', hall.answers_key, hall.press_id) or
+    (hall.has_yesterday and redis.call('HGET', hall.answers_before_key, hall.press_id))
   if not stored then return nil end
   -- A stored answer is the 16 bytes of the fingerprint and then the reply.
   if string.sub(stored, 1, 16) ~= hall.fingerprint then

@@ -75,10 +75,18 @@ local function note_departure(heads, ticket)
   if first and first.id == ticket.id then heads[ticket.class] = nil end
 end
 
+-- The same of the crowd of a line and class: *step* people more, none of whom came after *virtual_ms* of *ticket* unless others did.
+local function note_crowd(hall, service, ticket, step)
+  local crowd = under(hall.crowds, service)[ticket.class]
+  if not crowd then return end
+  crowd.people, crowd.last_ms = crowd.people + step, math.max(crowd.last_ms, ticket.virtual_ms)
+end
+
 local function add_members(hall, ticket)
   for _, service in ipairs(ticket.lines) do
     redis.call('ZADD', hall.waiting_key, 0, waiting_member(ticket, service))
     note_arrival(line_heads(hall, service), ticket)
+    note_crowd(hall, service, ticket, 1)
   end
   redis.call('ZADD', hall.announced_key, 0, announced_member(ticket))
   note_arrival(announced_heads(hall, ticket.announced_for, ticket.group), ticket)
@@ -88,6 +96,7 @@ local function remove_members(hall, ticket)
   for _, service in ipairs(ticket.lines) do
     redis.call('ZREM', hall.waiting_key, waiting_member(ticket, service))
     note_departure(line_heads(hall, service), ticket)
+    note_crowd(hall, service, ticket, -1)
   end
   redis.call('ZREM', hall.announced_key, announced_member(ticket))
   note_departure(announced_heads(hall, ticket.announced_for, ticket.group), ticket)
@@ -128,15 +137,31 @@ local function announced_head(hall, heads, service, group, class)
   return first
 end
 
+-- How many of *class* wait for *service*, and a time when the last of them had come: nobody of them came later.
+local function crowd_of(hall, service, class)
+  local crowds = under(hall.crowds, service)
+  local crowd = crowds[class]
+  if not crowd then
+    local low, high = '[' .. service .. '/' .. class .. '/', '(' .. service .. '/' .. class .. '0'
+    local last = redis.call('ZRANGE', hall.waiting_key, high, low, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+    local _, last_ms
+    if last then _, last_ms = read_member(last) end
+    crowd = { people = redis.call('ZLEXCOUNT', hall.waiting_key, low, high), last_ms = last_ms or 0 }
+    crowds[class] = crowd
+  end
+  return crowd
+end
+
 -- People of the same line who are due (virtual arrival + promise of the class) before this ticket.
 local function ahead_of(hall, ticket)
-  local policy, ahead = policy_of(hall), 0
+  local policy, service, ahead = policy_of(hall), ticket.service, 0
   local due = ticket.virtual_ms + policy.promise_ms[ticket.class]
   for _, class in ipairs(policy.classes) do
-    local prefix = ticket.service .. '/' .. class
-    local until_ms = math.max(due - policy.promise_ms[class], 0)
-    local first = line_head(hall, ticket.service, class)
-    if first and first.virtual_ms <= until_ms then
+    local crowd, until_ms = crowd_of(hall, service, class), due - policy.promise_ms[class]
+    if crowd.last_ms < until_ms then
+      ahead = ahead + crowd.people
+    elseif crowd.people > 0 and line_head(hall, service, class).virtual_ms <= until_ms then
+      local prefix = service .. '/' .. class
       ahead = ahead + redis.call('ZLEXCOUNT', hall.waiting_key, '[' .. prefix .. '/', '(' .. prefix .. '/' .. string.format('%013d', until_ms) .. '/' .. ticket.order)
     end
   end

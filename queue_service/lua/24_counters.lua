@@ -13,9 +13,9 @@ end
 
 local function write_counter(hall, counter)
   redis.call('HSET', hall.counters_key, counter.id, pack(counter))
-  -- A cluster's work is shared by its open counters (25_announce.lua, share_of).
+  -- A cluster's work is shared by its open counters (25_announce.lua, attended).
   local is_open = counter.state == 'open'
-  if hall.opened[counter.id] ~= is_open then hall.opened[counter.id], hall.shares = is_open, {} end
+  if hall.opened[counter.id] ~= is_open then hall.opened[counter.id], hall.shares, hall.attended = is_open, {}, {} end
 end
 
 -- The counter of a press and its configuration: it exists and the actor holds its seat (or may act over it).

@@ -84,23 +84,23 @@ local function residual(hall, live)
 end
 
 -- Which counters of *lines* a slip may name: those that take new tickets (open and not draining), else those that have not left for the day, else all.
+local OPEN, STAYING, ANY = 1, 2, 3
 
-local function takes_tickets(live) return live.state == 'open' end
-local function stays(live) return not live.has_left end
-local function anybody() return true end
-
-local function some_counter(hall, lines, is_meant)
-  for _, service_id in ipairs(lines) do
-    local service = piece(hall, 'service:' .. service_id)
-    for _, entry in ipairs(service and service.counters or {}) do
-      if is_meant(read_counter(hall, entry.id)) then return true end
-    end
-  end
-  return false
+local function is_meant(live, which)
+  return which == ANY or live.state == 'open' or (which == STAYING and not live.has_left)
 end
 
 local function available(hall, lines)
-  return some_counter(hall, lines, takes_tickets) and takes_tickets or some_counter(hall, lines, stays) and stays or anybody
+  local which = ANY
+  for _, service_id in ipairs(lines) do
+    local service = piece(hall, 'service:' .. service_id)
+    for _, entry in ipairs(service and service.counters or {}) do
+      local live = hall.live[entry.id] or read_counter(hall, entry.id)
+      if live.state == 'open' then return OPEN end
+      if not live.has_left then which = STAYING end
+    end
+  end
+  return which
 end
 
 local function earlier(a, b)
@@ -128,17 +128,23 @@ local function names_of(service_id, service, group)
   return service.mode == 'department' and every or { group }
 end
 
+-- How many counters of cluster *own* take new tickets, at least 1.
+local function attended(hall, own)
+  local open = 0
+  for _, id in ipairs(own.members) do
+    if read_counter(hall, id).state == 'open' then open = open + 1 end
+  end
+  hall.attended[own.group] = math.max(open, 1)
+  return hall.attended[own.group]
+end
+
 -- A counter's share of the work of its clusters: of each, the work divided by those of its counters that take new tickets.
 local function share_of(hall, entry)
   local share = hall.shares[entry.id]
   if not share then
     share = 0
     for _, own in ipairs(entry.clusters) do
-      local open = 0
-      for _, id in ipairs(own.members) do
-        if takes_tickets(read_counter(hall, id)) then open = open + 1 end
-      end
-      share = share + work_of(hall, own.group) / math.max(open, 1)
+      share = share + work_of(hall, own.group) / (hall.attended[own.group] or attended(hall, own))
     end
     hall.shares[entry.id] = share
   end
@@ -163,13 +169,13 @@ end
 
 -- When each cluster of the service could begin: the least residual of its counters that are meant, plus the mean over them of each one's share of
 -- its clusters' work.
-local function soonest_cluster(hall, service_id, service, is_meant)
+local function soonest_cluster(hall, service_id, service, which)
   local best
   for _, run in ipairs(service.runs) do
     local least, share, counters, first, first_live = nil, 0, 0, nil, nil
     for _, entry in ipairs(run) do
       local live = hall.live[entry.id] or read_counter(hall, entry.id)
-      if is_meant(live) then
+      if live.state == 'open' or is_meant(live, which) then
         local wait = live.ticket and residual(hall, live) or 0
         if not least or wait < least then least = wait end
         share, counters = share + (hall.shares[entry.id] or share_of(hall, entry)), counters + 1
@@ -184,11 +190,11 @@ local function soonest_cluster(hall, service_id, service, is_meant)
   return best
 end
 
-local function soonest_counter(hall, service_id, service, is_meant)
+local function soonest_counter(hall, service_id, service, which)
   local best
   for _, entry in ipairs(service.counters) do
     local live = read_counter(hall, entry.id)
-    if is_meant(live) then
+    if is_meant(live, which) then
       local start_s = whole_seconds(residual(hall, live) + work_of(hall, entry.id))
       if not best or start_s < best.start_s or (start_s == best.start_s and is_preferred(entry, live, best.entry, best.live)) then
         best = { group = entry.id, service = service, service_id = service_id, entry = entry, live = live, start_s = start_s }
@@ -199,13 +205,13 @@ local function soonest_counter(hall, service_id, service, is_meant)
 end
 
 -- The counter or cluster of *lines* that would begin soonest with one more; nil when all counters that are meant stand outside the clusters.
-local function soonest(hall, lines, is_meant)
+local function soonest(hall, lines, which)
   local best
   for _, service_id in ipairs(lines) do
     local service = piece(hall, 'service:' .. service_id)
     if service then
       local find = service.mode == 'cluster' and soonest_cluster or soonest_counter
-      best = sooner(best, find(hall, service_id, service, is_meant))
+      best = sooner(best, find(hall, service_id, service, which))
     end
   end
   return best
@@ -214,7 +220,7 @@ end
 -- Choose what the slip of a ticket in *lines* names.
 -- Returns the group, the ids of the counters it names and the service it was chosen for.
 local function choose_group(hall, lines)
-  local best = soonest(hall, lines, available(hall, lines)) or soonest(hall, lines, anybody)
+  local best = soonest(hall, lines, available(hall, lines)) or soonest(hall, lines, ANY)
   return best.group, names_of(best.service_id, best.service, best.group), best.service_id
 end
 

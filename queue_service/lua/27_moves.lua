@@ -75,7 +75,7 @@ local function offer(hall, ticket)
   for _, service_id in ipairs(ticket.lines) do
     local service = piece(hall, 'service:' .. service_id)
     for _, entry in ipairs(service and service.counters or {}) do
-      local live = read_counter(hall, entry.id)
+      local live = hall.live[entry.id] or read_counter(hall, entry.id)
       if live.ready and live.state == 'open' and not live.ticket then
         local taker = { live = live, service_id = service_id, key = { live.idle_since, entry.position } }
         if not longest or earlier(taker.key, longest.key) then longest = taker end

@@ -39,7 +39,7 @@ local function put_in_force(hall, pieces, version, assigned)
   redis.call('DEL', hall.centre_key)
   for name, bytes in pairs(pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
   redis.call(unpack(assigned ~= '' and { 'HSET', hall.day_key, 'assigned', assigned } or { 'HDEL', hall.day_key, 'assigned' }))
-  hall.pieces, hall.means, hall.shares = {}, {}, {} -- they were made of the pieces before
+  hall.pieces, hall.means, hall.shares, hall.attended = {}, {}, {}, {} -- they were made of the pieces before
   hall.stored_version = version
   change_day(hall, 'version', version)
   record(hall, 'CentreChanged', { version = version })
