@@ -184,6 +184,7 @@ CHANGES: Final[Mapping[str, Callable[[View, Event], None]]] = {
 
 UNSEEN: Final = frozenset(
     {"TicketPrinted", "TicketMovedBack", "TicketReassigned", "CounterAssigned", "CentreChanged", "EpochRenewed"}
+    | {"DossierChanged"}
     | {"TicketNoted", "HelpAsked", "HelpAnswered", "MessageSent", "MessageRead"}
 )
 """Types that change nothing on a board (which counters a slip names is the slip's and the phone's matter)."""

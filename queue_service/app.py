@@ -75,6 +75,7 @@ from queue_service.mirrors import Mirrors
 from queue_service.passwords import Passwords
 from queue_service.procedures import Catalogue
 from queue_service.registry import Registry
+from queue_service.relay import Relay
 from queue_service.settings import Settings
 from queue_service.slips import KEY_BYTES, Slips
 from queue_service.staff import Staff
@@ -260,9 +261,10 @@ class Service:
             self._staff = Staff(self._archive, self._identities, passwords, self._audit)
             self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues, self._audit)
             centres = await self._centres(catalogues)
-            self._registry = Registry(
-                DossierStore(self._archive), self._dispatch, catalogues, Slips(slip_key(self.settings))
-            )
+            dossiers = DossierStore(self._archive)
+            relay = Relay(self._dispatch, dossiers)
+            slips = Slips(slip_key(self.settings))
+            self._registry = Registry(dossiers, self._dispatch, catalogues, slips, relay.wake)
             await hub.start()
             data_dir = self.settings.data_dir
             sounds = Sounds(data_dir / "sounds", Synthesis())
@@ -291,6 +293,7 @@ class Service:
             self._tasks = [
                 asyncio.create_task(Sweeper(self._dispatch).run()),
                 asyncio.create_task(Archiver(self._dispatch, History(self._archive)).run()),
+                asyncio.create_task(relay.run()),
                 asyncio.create_task(self._boards.part_with_revoked(self._guard.is_still_welcome)),
                 asyncio.create_task(self._audit.run()),
                 asyncio.create_task(self._sweep_sessions()),

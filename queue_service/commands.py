@@ -278,6 +278,12 @@ class RenewEpoch(Command, frozen=True, kw_only=True, omit_defaults=True):
     epoch: str
 
 
+class Publish(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Record a fact about a dossier that the archive has decided (``dossiers.fact_of``)."""
+
+    fact: dict[str, Any]
+
+
 class Forget(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Drop finished tickets of days before yesterday.  At most 200 at a time."""
 

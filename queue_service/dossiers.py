@@ -515,6 +515,7 @@ def fact_of(change: Change) -> dict[str, Any]:
         "ticket": dossier.ticket,
         "on_time": step.on_time,
         "done_ms": step.at_ms,
+        "actor": step.actor,
     }
     return {name: value for name, value in fact.items() if value is not None}
 

@@ -44,6 +44,17 @@ ARCHIVED_EVENTS: Final = Counter("queue_archived_events_total", "Events copied i
 ARCHIVE_MISSED_EVENTS: Final = Counter(
     "queue_archive_missed_events_total", "Events that the store had forgotten before they were copied."
 )
+DOSSIERS: Final = Gauge(
+    "queue_dossiers",
+    "Open dossiers, counted every half a minute by the worker that relays.",
+    ("centre", "department", "state"),
+)
+LATE_DOSSIERS: Final = Gauge(
+    "queue_late_dossiers", "Open dossiers whose promise has passed; counted with them.", ("centre", "department")
+)
+OUTBOX_FACTS: Final = Gauge(
+    "queue_dossier_outbox_facts", "Changes of dossiers that the events do not have yet; counted with them."
+)
 ARCHIVE_FAILURES: Final = Counter(
     "queue_archive_failures_total", "Rounds of copying that store or archive did not let finish."
 )

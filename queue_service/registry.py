@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -94,6 +94,7 @@ class Registry:
         dispatch: knows the centres in force, the clock, and today's tickets.
         catalogues: centre -> its procedures.
         slips: makes and checks secrets.
+        tell: is called when something lies in the outbox.
     """
 
     def __init__(
@@ -102,8 +103,10 @@ class Registry:
         dispatch: Dispatch,
         catalogues: Mapping[str, Catalogue],
         slips: Slips,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._dispatch, self._catalogues, self._slips = store, dispatch, catalogues, slips
+        self._tell = tell
         self._calendars: dict[str, tuple[str, WorkingDays]] = {}
 
     def now_ms(self) -> int:
@@ -184,6 +187,7 @@ class Registry:
             record=record,
         )
         dossier = await self._store.receive(envelope, reception)
+        self._tell()
         return dossier, self._slips.secret(dossier.code, envelope.key)
 
     async def _carry_out(self, centre_id: str, code: str, wish: Wish, actor: str, press_id: str) -> Dossier:
@@ -195,7 +199,9 @@ class Registry:
             return decide(dossier, wish, actor, now_ms, calendar, centre.dossiers.extensions)
 
         envelope = self._envelope(centre, type(wish), actor, press_id, [code, msgspec.to_builtins(wish)])
-        return await self._store.change(envelope, centre_id, code, change)
+        dossier = await self._store.change(envelope, centre_id, code, change)
+        self._tell()
+        return dossier
 
     async def _renew_secret(self, centre_id: str, code: str, actor: str, press_id: str) -> tuple[Dossier, str]:
         envelope = self._envelope(await self.centre(centre_id), RenewSecret, actor, press_id, code)

@@ -958,6 +958,12 @@ class ReferenceModel:
             self.record("MessageRead", counter=wish.counter, message=wish.message)
         return {"message": wish.message}
 
+    def publish(self, wish: Any) -> Record:
+        if not isinstance(wish.fact.get("step"), int):
+            raise Refused("MALFORMED")
+        self.record("DossierChanged", **wish.fact)
+        return {}
+
     def switch_issuing(self, wish: Any) -> Record:
         issuing = {"open": wish.open, "text": wish.text}
         if issuing != self.issuing:

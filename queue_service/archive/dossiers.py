@@ -382,11 +382,10 @@ class DossierStore:
         async with self._archive.begin() as connection:
             await connection.execute(delete(outbox).where(outbox.c.id.in_(list(ids))))
 
-    async def backlog(self) -> tuple[int, int | None]:
-        """How many facts wait, and since when the oldest."""
+    async def backlog(self) -> int:
+        """How many facts wait."""
         async with self._archive.read() as connection:
-            number, oldest_ms = (await connection.execute(select(func.count(), func.min(outbox.c.at_ms)))).one()
-            return number, oldest_ms
+            return await connection.scalar(select(func.count()).select_from(outbox)) or 0
 
     # -- keeping no more than needed -----------------------------------------------------------------------------------
 

@@ -31,5 +31,6 @@ redis.register_function({ function_name = 'qs_switch_issuing', callback = turn(s
 redis.register_function({ function_name = 'qs_advance_day', callback = turn(advance_day), flags = ENDING })
 redis.register_function({ function_name = 'qs_forget', callback = turn(forget), flags = ENDING })
 redis.register_function({ function_name = 'qs_renew_epoch', callback = turn(renew_epoch), flags = ENDING })
+redis.register_function('qs_publish', press(publish))
 redis.register_function('qs_send_message', press(send_message))
 redis.register_function({ function_name = 'qs_mark_read', callback = press(mark_read), flags = ENDING })

@@ -41,7 +41,7 @@ PLAN = {
         queue_service.archive.* displays.synthesis displays.synthesiser
     """,
     "middle": """
-        queue_service.dispatch queue_service.registry queue_service.sweeper queue_service.archiver
+        queue_service.dispatch queue_service.registry queue_service.relay queue_service.sweeper queue_service.archiver
         queue_service.identity queue_service.passwords queue_service.audit queue_service.staff queue_service.devices
         queue_service.mirrors
         displays.hub displays.screen displays.voice

@@ -39,6 +39,7 @@ from queue_service.commands import (
     Open,
     Park,
     Pause,
+    Publish,
     Recall,
     RenewEpoch,
     Resume,
@@ -90,6 +91,7 @@ DAY_OF_EVERYTHING: list[Command] = [
     SwitchIssuing(open=False),
     AdvanceDay(day=NEXT_DAY),
     Forget(tickets=["t5", "t6"]),
+    Publish(fact={"code": "X-1", "state": "ready", "step": 2}),
     RenewEpoch(epoch="epoch-2"),
 ]
 

@@ -46,6 +46,7 @@ from queue_service.commands import (
     Park,
     Pause,
     Press,
+    Publish,
     Recall,
     RenewEpoch,
     Resume,
@@ -326,7 +327,9 @@ class QueueMachine(RuleBasedStateMachine):
     def administer(self, random: Random) -> None:
         """What happens rarely, and what should not."""
         flag = random.random() < 0.6
-        match random.choice(["centre", "centre", "centre", "day", "day", "forget", "issuing", "epoch", "strange"]):
+        match random.choice(
+            ["centre", "centre", "centre", "day", "day", "forget", "issuing", "epoch", "fact", "strange"]
+        ):
             case "centre":
                 self.configure(some_centre(random))
             case "day":
@@ -337,6 +340,9 @@ class QueueMachine(RuleBasedStateMachine):
                 self.press(SwitchIssuing(open=flag, text="" if flag else "closed"), "staff:boss")
                 self.press(IssueTicket(service="a", cls="standard"), "staff:boss", over=flag)
                 self.press(SwitchIssuing(open=True), "staff:boss")
+            case "fact":
+                fact = {"code": "X-1", "state": "ready", "was": "received", "step": 2 if flag else "second"}
+                self.press(Publish(fact=fact), "staff:lan")
             case "epoch":
                 self.press(RenewEpoch(epoch="epoch-2" if flag else "epoch-3"), "system")
             case "strange":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import stat
@@ -14,11 +15,16 @@ import pytest
 
 from dossier_world import SESSIONS, at
 from queue_service.app import slip_key
+from queue_service.archive.archive import Archive
+from queue_service.archive.dossiers import DossierStore, Envelope, Reception
 from queue_service.centre import Centre
 from queue_service.clock import ManualClock
+from queue_service.dossiers import Progress, Receive, decide
+from queue_service.dossiers import receive as receive_dossier
 from queue_service.http_api.dossiers import SECRET, Track, masked
 from queue_service.settings import Settings
-from service_world import Answer, Caller, House, a_hall, a_house
+from queue_service.working_days import Limit, WorkingDays
+from service_world import Answer, Caller, House, a_hall, a_house, a_proxy
 
 NAME, PHONE, IDENTITY = "Nguyễn Văn Đánh Dấu", "0987654321", "000123456789"
 MARKERS = ("Nguy", "Đánh", "0987654321", "000123456789", "6789", "bí mật")
@@ -359,3 +365,126 @@ def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path):
     assert 0o600 == stat.S_IMODE((tmp_path / "new" / "slip.key").stat().st_mode)
     assert ["slip.key"] == [file.name for file in (tmp_path / "new").iterdir()]
     assert bytes(32) == slip_key(Settings(data_dir=tmp_path, slip_key="00" * 32))
+
+
+# One feed
+
+
+async def test_a_change_of_a_dossier_is_an_event_for_all_and_more_for_staff(house: House):
+    """With the next number; the public form names a code, never a person or an officer."""
+    watcher = await house.lan.socket("events/stream")
+    board = await house.board.socket("boards/hall/stream")
+    await watcher.begins()
+    await board.begins()
+    ticket = await house.kiosk.issue()
+    code = (await received(house.lan, ticket=ticket["id"], applicant={"name": NAME}))["slip"]["code"]
+
+    told = await watcher.sees("DossierChanged")
+    assert (code, "received", 1, "receive", ticket["id"]) == tuple(
+        told[name] for name in ("code", "state", "step", "change", "ticket")
+    )
+    assert house.lan.name in told["actor"]
+    shown = await board.sees("DossierChanged")
+    assert {"code", "department", "state", "due_ms", "step", "done_ms"} == shown.keys() - {
+        "epoch",
+        "seq",
+        "at_ms",
+        "type",
+    }
+    for one in (watcher, board):
+        await one.leave()
+
+
+async def changes(house: House) -> list[tuple[str, int]]:
+    """Code and step of every fact that the centre's events have."""
+    events = (await house.integrator.get("events", params={"after": "0"})).value["events"]
+    return [(event["code"], event["step"]) for event in events if event["type"] == "DossierChanged"]
+
+
+async def test_facts_wait_while_the_store_is_away(
+    redis_url: str, tmp_path: Path, clock: ManualClock, cheap_passwords: None
+):
+    """Dossiers are moved on meanwhile; afterwards every step is told, once, and each dossier's in order."""
+    centre = an_office()
+    async with (
+        a_proxy(redis_url) as (proxy, through),
+        a_house(redis_url, tmp_path, centre, clock, through=through) as house,
+    ):
+        archive = await Archive.open(f"sqlite:///{tmp_path / 'archive.db'}")
+        store = DossierStore(archive)
+        calendar = WorkingDays(centre)
+
+        async def step(code: str, n: int) -> None:
+            """As another worker would, which has not noticed yet."""
+            envelope = Envelope(key=f"{code}/{n}", fingerprint=b"f", day="2026-11-18")
+            if n > 1:
+                wish, now_ms = Progress(title=f"Bước {n}"), at("2026-11-18 10:00")
+                await store.change(
+                    envelope,
+                    centre.id,
+                    code,
+                    lambda dossier: decide(dossier, wish, "staff:lan", now_ms, calendar, 1),
+                )
+                return
+            taken = Receive(
+                department="a", procedure="1", procedure_name="a", procedure_version="v", limit=Limit("working_day", 5)
+            )
+            reception = Reception(
+                code=code,
+                prefix="",
+                digits=4,
+                make=lambda code: receive_dossier(
+                    taken, code, centre.id, "staff:lan", at("2026-11-18 09:00"), calendar
+                ),
+                secret=str.encode,
+                papers=(),
+                person=None,
+                record={},
+            )
+            await store.receive(envelope, reception)
+
+        proxy.is_open.clear()
+        for n in range(1, 5):
+            for code in ("X-1", "X-2"):
+                await step(code, n)
+        proxy.cut()
+        assert 8 == await store.backlog()
+        proxy.drops = 3  # what was told is told again: the answer was lost
+        proxy.is_open.set()
+
+        async def is_settled() -> bool:
+            return await store.backlog() == 0
+
+        async with asyncio.timeout(30):
+            while not await is_settled():
+                await asyncio.sleep(0.02)
+        told = await changes(house)
+        assert {(code, n) for code in ("X-1", "X-2") for n in range(1, 5)} == set(told)
+        assert 8 == len(told)
+        for code in ("X-1", "X-2"):
+            assert [1, 2, 3, 4] == [n for who, n in told if who == code]
+        await archive.close()
+
+
+async def test_gauges_of_dossiers(house: House, clock: ManualClock):
+    """Open ones by state, late ones by department; labels are those of the centre file."""
+    await received(house.integrator, received_ms=at("2026-11-02 09:00"))
+    await received(house.lan)
+    done = (await received(house.lan))["slip"]["code"]
+    await do(house.lan, done, "ready")
+    clock.advance(60_000)
+    code = (await received(house.lan, department="b"))["slip"]["code"]
+    await do(house.lan, code, "progress", title="Thẩm định")
+    expected = {
+        f'queue_dossiers{{centre="{house.centre.id}",department="a",state="received"}} 2.0',
+        f'queue_dossiers{{centre="{house.centre.id}",department="b",state="in_progress"}} 1.0',
+        f'queue_late_dossiers{{centre="{house.centre.id}",department="a"}} 1.0',
+        f'queue_late_dossiers{{centre="{house.centre.id}",department="b"}} 0.0',
+    }
+    async with asyncio.timeout(20):
+        while True:
+            clock.advance(30_000)
+            shown = (await house.nobody.get("/metrics")).raw.decode().splitlines()
+            if expected == {line for line in shown if line.startswith(("queue_dossiers{", "queue_late_dossiers{"))}:
+                break
+            await asyncio.sleep(0.1)
