@@ -162,10 +162,11 @@ class Hall:
 
     # ── pages ──
 
-    def page(self, address: str, size: dict[str, int]) -> Page:
+    def page(self, address: str, size: dict[str, int], script: str = "") -> Page:
         context = self._browser.new_context(viewport=size, locale="vi-VN")  # type: ignore[arg-type]
         self._closers.append(context)
         page = context.new_page()
+        page.add_init_script(script)
         page.on("pageerror", lambda error: self.troubles.append(f"{address}: {error}"))
         page.goto(self.house.base + address)
         return page
@@ -178,6 +179,15 @@ class Hall:
         token = self._device("boards", board)
         page = self.page(f"/board/{self.centre}/{board}?mute&theme={theme}&{words}#token={token}", size)
         expect(page.get_by_text("kết nối lúc")).to_be_visible()
+        return page
+
+    def loud_board(self, board: str, script: str) -> Page:
+        """A screen that somebody has touched, so that its browser lets it ring and speak; *script* runs in it first."""
+        token = self._device("boards", board)
+        page = self.page(f"/board/{self.centre}/{board}#token={token}", BOARD_PX, script)
+        expect(page.get_by_text("kết nối lúc")).to_be_visible()
+        page.mouse.click(5, 5)
+        expect(page.get_by_text("Chạm màn hình một lần")).to_have_count(0)
         return page
 
     def phone(self, ticket: dict[str, Any]) -> Page:

@@ -40,7 +40,8 @@ export class Mouth {
     this.said = { epoch, seq: turn.seq, turn: turn.turn };
     this.remember();
     const sound = turn.sound && this.chime.output ? this.fetch(turn.sound) : null;
-    this.speaking = this.speaking.then(() => this.say(turn, sound));
+    // Whatever is wrong with one sound, the next one has its turn.
+    this.speaking = this.speaking.then(() => this.say(turn, sound)).catch(() => this.told.heard(turn.seq, "broken"));
   }
 
   private async say(turn: SpeakFrame, sound: Promise<ArrayBuffer | null> | null): Promise<void> {
@@ -54,12 +55,7 @@ export class Mouth {
     if (!turn.sound) return pause(turn.ms);
     const content = await sound;
     if (!content) return this.told.heard(turn.seq, "away");
-    let words: AudioBuffer;
-    try {
-      words = await context.decodeAudioData(content);
-    } catch {
-      return this.told.heard(turn.seq, "broken");
-    }
+    const words = await context.decodeAudioData(content);
     const ended = await this.play(context, words, began + (turn.chime ? CHIME_MS / 1000 : 0), turn.volume);
     if (turn.turn === 1) this.told.heard(turn.seq, ended ? null : "locked");
   }
