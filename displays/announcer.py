@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 from displays.speech import Call, Form
-from queue_service.centre import Voice
+from queue_service.centre import Centre, Voice
 
 Reason = Literal["late", "backlog", "settled", "unheard", "unreadable"]
 """
@@ -163,3 +163,22 @@ class Announcer:
 
     def _deadline_ms(self, call: Call) -> int:
         return call.at_ms + self._voice.max_lag_s * 1000
+
+
+def loudspeakers(centre: Centre) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """
+    The zones that share a loudspeaker, and the boards that speak them.
+
+    A zone has its own; zones that one board speaks share one, because a board has one mouth. A small screen above one
+    counter has none.
+    """
+    groups: list[tuple[set[str], set[str]]] = []
+    for board in centre.boards if centre.voice.enabled else ():
+        if board.speaks and not board.counter:
+            zones, boards = set(board.zones), {board.id}
+            for group in [group for group in groups if group[0] & zones]:
+                zones |= group[0]
+                boards |= group[1]
+                groups.remove(group)
+            groups.append((zones, boards))
+    return [(frozenset(zones), frozenset(boards)) for zones, boards in groups]

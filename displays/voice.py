@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from displays import metrics
-from displays.announcer import Announcer, Skipped, Turn
+from displays.announcer import Announcer, Skipped, Turn, loudspeakers
 from displays.clips import NO_CLIPS, Clip, ClipPack, load_clips
 from displays.hall import CALLS, Event
 from displays.hub import Hub
@@ -363,25 +363,6 @@ class _HallVoice:
         task: asyncio.Task[None] = asyncio.create_task(work, name=f"displays voice of {self._id} {what}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def loudspeakers(centre: Centre) -> list[tuple[frozenset[str], frozenset[str]]]:
-    """
-    The zones that share a loudspeaker, and the boards that speak them.
-
-    A zone has its own; zones that one board speaks share one, because a board has one mouth. A small screen above one
-    counter has none.
-    """
-    groups: list[tuple[set[str], set[str]]] = []
-    for board in centre.boards if centre.voice.enabled else ():
-        if board.speaks and not board.counter:
-            zones, boards = set(board.zones), {board.id}
-            for group in [group for group in groups if group[0] & zones]:
-                zones |= group[0]
-                boards |= group[1]
-                groups.remove(group)
-            groups.append((zones, boards))
-    return [(frozenset(zones), frozenset(boards)) for zones, boards in groups]
 
 
 def _call(event: Event) -> Call:

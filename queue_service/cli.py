@@ -18,6 +18,8 @@ import click
 import structlog
 import uvloop
 
+from displays.budget import voice_table
+from displays.speech import PACKS, load_packs
 from queue_service import app, library
 from queue_service.archive.archive import Archive, ArchiveUnusable
 from queue_service.audit import Audit
@@ -81,7 +83,7 @@ def check_centre(file: Path) -> None:
         f"{centre.name}: {len(centre.departments)} departments, {len(centre.services)} services, "
         f"{len(centre.counters)} counters, {len(centre.boards)} boards, version {centre.version}"
     )
-    for line in board_table(centre):
+    for line in (*board_table(centre), *voice_table(centre, load_packs(PACKS))):
         click.echo(line)
 
 

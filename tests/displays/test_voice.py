@@ -19,7 +19,7 @@ from displays import metrics, sound
 from displays.screen import Identity
 from displays.speech import PACKS, load_packs
 from displays.synthesis import Sounds, Synthesis
-from displays.voice import Voices, loudspeakers
+from displays.voice import Voices
 from displays_world import Hall, Screen, Writer, until
 from queue_service.centre import Board, CallPhrases, Centre, Voice, Zone
 from voice_world import a_synthesiser
@@ -281,21 +281,3 @@ async def test_another_configuration_takes_force_at_once(building: Building, cen
 
         assert (0.8, 0.2) == (before["volume"], after["volume"])
         assert before["sound"].split("-")[2] != after["sound"].split("-")[2]
-
-
-def test_zones_that_one_board_speaks_share_a_loudspeaker():
-    """A board has one mouth; a zone of its own has its own."""
-
-    def boards(*places: tuple[str, tuple[str, ...], bool]) -> list[tuple[list[str], list[str]]]:
-        built = tuple(Board(id=id, name=id, zones=zones, speaks=does) for id, zones, does in places)
-        found = loudspeakers(msgspec.structs.replace(a_centre(), boards=built))
-        return sorted((sorted(zones), sorted(ids)) for zones, ids in found)
-
-    assert [(["a"], ["ba"]), (["b"], ["bb"])] == boards(("ba", ("a",), True), ("bb", ("b",), True))
-    assert [(["a", "b"], ["ba", "bb"])] == boards(("ba", ("a", "b"), True), ("bb", ("b",), True))
-    assert [(["a"], ["ba"])] == boards(("ba", ("a",), True), ("all", ("a", "b"), False))
-    assert [(["a", "b", "c"], ["1", "2", "3"])] == boards(
-        ("1", ("a",), True), ("2", ("c",), True), ("3", ("a", "b", "c"), True)
-    )
-    silent = msgspec.structs.replace(a_centre(), boards=BOARDS, voice=Voice(enabled=False))
-    assert [] == loudspeakers(silent)

@@ -32,6 +32,7 @@ PLAN = {
         displays.board displays.frames displays.hall displays.panels displays.panel_file
         queue_service.authority queue_service.second_factor
         displays.speech displays.announcer displays.sound displays.clips
+        displays.budget
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
@@ -48,7 +49,8 @@ PLAN = {
     """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
-        displays.panel_agent counters.client counters.console loadtest.drive loadtest.screens loadtest.bench
+        displays.panel_agent displays.speaker
+        counters.client counters.console loadtest.drive loadtest.screens loadtest.bench
         loadtest.demo loadtest.access loadtest.machine queue_service.pages queue_service.demo
     """,
     "roof": "*.app *.cli *.__main__ loadtest.replay loadtest.whatif loadtest.bench_*",

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from displays.announcer import CHIME_MS, LONGEST_MS, MOST_WAITING, Announcer, Skipped, Turn
+from builders import a_centre
+from displays.announcer import CHIME_MS, LONGEST_MS, MOST_WAITING, Announcer, Skipped, Turn, loudspeakers
 from displays.speech import Call, Form
-from queue_service.centre import Voice
+from queue_service.centre import Board, Voice
 
 LENGTHS: dict[Form, int] = {"full": 4_300, "short": 2_300}
 
@@ -251,3 +253,23 @@ def test_whatever_comes(
     assert [call.seq for call in offered] == accounted
     for skipped in hall.skipped:
         assert skipped.reason in {"late", "backlog", "settled", "unheard"}
+
+
+def test_zones_that_one_board_speaks_share_a_loudspeaker():
+    """A board has one mouth; a zone of its own has its own."""
+
+    def boards(*places: tuple[str, tuple[str, ...], bool]) -> list[tuple[list[str], list[str]]]:
+        built = tuple(Board(id=id, name=id, zones=zones, speaks=does) for id, zones, does in places)
+        found = loudspeakers(msgspec.structs.replace(a_centre(), boards=built))
+        return sorted((sorted(zones), sorted(ids)) for zones, ids in found)
+
+    assert [(["a"], ["ba"]), (["b"], ["bb"])] == boards(("ba", ("a",), True), ("bb", ("b",), True))
+    assert [(["a", "b"], ["ba", "bb"])] == boards(("ba", ("a", "b"), True), ("bb", ("b",), True))
+    assert [(["a"], ["ba"])] == boards(("ba", ("a",), True), ("all", ("a", "b"), False))
+    assert [(["a", "b", "c"], ["1", "2", "3"])] == boards(
+        ("1", ("a",), True), ("2", ("c",), True), ("3", ("a", "b", "c"), True)
+    )
+    silent = msgspec.structs.replace(
+        a_centre(), boards=(Board(id="ba", name="A", zones=("z",)),), voice=Voice(enabled=False)
+    )
+    assert [] == loudspeakers(silent)
