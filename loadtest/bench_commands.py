@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 import uvloop
 
-from loadtest import bench_channel, bench_core, bench_http, bench_hub
+from loadtest import bench_channel, bench_core, bench_dossiers, bench_http, bench_hub
 from loadtest.bench_meter import Figure, store_programs, tell
 
 Found = Coroutine[Any, Any, tuple[list[Figure], list[str]]]
@@ -70,4 +70,13 @@ def hub(quick: bool, seconds: float) -> None:
     _run("bench-hub", bench_hub.bench(quick=quick, within_s=seconds))
 
 
-COMMANDS: Final = (core, channel, durable, http, hub)
+@click.command("bench-dossiers")
+@_quick
+@_seconds
+@click.option("--dossiers", "rows", type=click.IntRange(100), default=bench_dossiers.ROWS, show_default=True)
+def dossiers(quick: bool, seconds: float, rows: int) -> None:
+    """A look-up by code beside the bare row (G18), and whether its time tells an unknown code from a wrong secret."""
+    _run("bench-dossiers", bench_dossiers.bench(rows=rows, quick=quick, within_s=seconds))
+
+
+COMMANDS: Final = (core, channel, durable, http, hub, dossiers)

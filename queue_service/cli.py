@@ -1,6 +1,6 @@
 """
 The command line: ``queue-service run``, ``serve``, ``check-centre``, ``import-centre``, ``functions``, ``users``,
-``devices``.
+``devices``, ``dossiers``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from displays.budget import voice_table
 from displays.speech import PACKS, load_packs
 from queue_service import app, library
 from queue_service.archive.archive import Archive, ArchiveUnusable
+from queue_service.archive.dossiers import DossierStore
 from queue_service.audit import Audit
 from queue_service.authority import DEVICE_ROLES, EVERYWHERE, STAFF_ROLES, By, Identity
 from queue_service.centre import Centre, build, check, load_centre
@@ -38,6 +39,8 @@ from queue_service.passwords import Passwords
 from queue_service.settings import Settings, SettingsError, read_settings
 from queue_service.staff import Staff
 from queue_service.store import TicketStore
+
+DAY_MS = 86_400_000
 
 
 def main() -> None:
@@ -310,6 +313,27 @@ def revoke_device(device: str) -> None:
         click.echo(f"{device} is revoked.")
 
     _go(_with_store(work))
+
+
+@commands.group()
+def dossiers() -> None:
+    """What is kept about dossiers."""
+
+
+@dossiers.command("erase-people")
+@click.option("--returned-days", type=click.IntRange(1), required=True, help="Only of dossiers returned longer ago.")
+def erase_people(returned_days: int) -> None:
+    """Erase whose dossiers were, and what staff noted; trace, papers and dates stay."""
+
+    async def work() -> None:
+        archive = await Archive.open(_settings().archive_url)
+        try:
+            before_ms = SystemClock().now_ms() - returned_days * DAY_MS
+            click.echo(f"{await DossierStore(archive).erase_people(before_ms)} persons are erased.")
+        finally:
+            await archive.close()
+
+    _go(work())
 
 
 class House(NamedTuple):

@@ -285,12 +285,15 @@ class Registry:
         Raises:
             UnknownDossier: there is no such dossier, or the secret is not that of its slip.
         """
-        found = await self._store.find(code)
-        is_right = self._slips.is_right(found[2] if found else None, code, secret or "")
-        if found is None or (secret is not None and not is_right):
+
+        def proves(kept: bytes | None) -> bool:
+            return secret is None or self._slips.is_right(kept, code, secret)
+
+        found = await self._store.find(code, proves)
+        if found is None:
             raise UnknownDossier("There is no dossier with this code, or the secret is not that of its slip.")
-        dossier, steps, _ = found
-        return Seen(dossier, steps, await self._store.read(dossier.centre, code) if is_right else None)
+        dossier, steps = found
+        return Seen(dossier, steps, await self._store.read(dossier.centre, code) if secret is not None else None)
 
 
 def _limit_of(procedure: Procedure) -> Limit:

@@ -340,12 +340,19 @@ class DossierStore:
         async with self._archive.read() as connection:
             return await _first(connection, envelope)
 
-    async def find(self, code: str) -> tuple[Dossier, tuple[Step, ...], bytes | None] | None:
-        """A dossier of any centre by its code, its steps, and the keyed hash of its secret; None if there is none."""
+    async def find(self, code: str, proves: Callable[[bytes | None], bool]) -> tuple[Dossier, tuple[Step, ...]] | None:
+        """
+        A dossier of any centre by its code, and its steps.
+
+        Args:
+            proves: is shown the keyed hash of the secret, None where there is no such dossier, before anything is made
+            of the row or read besides: so nobody learns from the time whether there is one.
+        """
         async with self._archive.read() as connection:
             row = (await connection.execute(select(dossiers).where(dossiers.c.code == code))).first()
-            trace = await _steps(connection, code)  # asked for in vain, too: no dossier takes as long as one
-            return (_dossier(row), trace, row.secret) if row is not None else None
+            if not proves(row.secret if row is not None else None) or row is None:
+                return None
+            return _dossier(row), await _steps(connection, code)
 
     async def search(self, search: Search) -> tuple[Dossier, ...]:
         """Dossiers by due date and code; those whose limit does not run come last."""

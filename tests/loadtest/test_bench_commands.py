@@ -6,10 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from loadtest.__main__ import main
+from loadtest.bench_dossiers import later
 from loadtest.bench_meter import Figure, Target, compare
 
+NAMES = ["bench-core", "bench-channel", "bench-durable", "bench-http", "bench-hub", "bench-dossiers"]
 
-@pytest.mark.parametrize("name", ["bench-core", "bench-channel", "bench-durable", "bench-http", "bench-hub"])
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_prints_a_verdict(name: str):
     """Tiny, but whole: private store, rounds in turn, table, verdict, machine."""
     result = CliRunner().invoke(main, [name, "--quick", "--seconds", "5"], catch_exceptions=False)
@@ -28,6 +31,12 @@ def test_a_ratio_is_the_median_of_the_rounds():
 
     assert (2.0, "reached") == (figure.ratio, figure.verdict)
     assert 0.5 == compare("it", found, "ours", "theirs", inverse=True).ratio
+
+
+def test_times_that_tell_nothing_are_as_often_later_as_earlier():
+    """A half; one when all are later."""
+    assert 0.5 == later([1.0, 2.0, 3.0], [3.0, 2.0, 1.0])
+    assert 1.0 == later([4.0, 5.0], [1.0, 2.0, 3.0])
 
 
 def test_a_missed_target_is_said():
