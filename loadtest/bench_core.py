@@ -29,7 +29,7 @@ from loadtest.bench_meter import (
     rounds,
 )
 from queue_service import library
-from queue_service.centre import Centre, Counter, Department, Hours, Policy, Serves, Service, Span, Zone
+from queue_service.centre import Centre, Counter, Department, Hours, Policy, Serves, Service, Span, Zone, to_json
 from queue_service.codec import centre_pieces, pack, unpack
 from queue_service.commands import CallNext, Command, Complete, Configure, IssueTicket, Open, Press
 from queue_service.keys import centre_keys
@@ -99,7 +99,13 @@ class Halls:
             self._copy(self.centres[0], centre)
 
     def _configure(self, centre: Centre) -> None:
-        wish = Configure(new_version=centre.version, day="2026-11-22", epoch="epoch", pieces=centre_pieces(centre))
+        wish = Configure(
+            new_version=centre.version,
+            day="2026-11-22",
+            epoch="epoch",
+            pieces=centre_pieces(centre),
+            file=to_json(centre),
+        )
         self._done(self.pipe.ask([self.press(centre, wish, "system")]))
 
     def _begin(self, centre: Centre, waiting: int) -> None:

@@ -348,6 +348,8 @@ class Service:
         )
         for file in files:
             await self._dispatch.configure(load_centre(file))
+        for id in await self._dispatch.store.centre_ids():
+            await self._dispatch.pack_again(id)
         centres = [await self._dispatch.centre(id) for id in await self._dispatch.store.centre_ids()]
         folders = {EXAMPLES, *(file.parent for file in self.settings.centres)}
         for centre in centres:

@@ -266,10 +266,14 @@ class Configure(Command, frozen=True, kw_only=True, omit_defaults=True):
     epoch: str
     """Used only for a centre that has none yet."""
     pieces: dict[str, bytes]
+    file: bytes
+    """The centre's file, from which every process reads it (``centre.to_json``)."""
     assigned: str = ""
     """What of the pieces is only today's (``assignments.Assignments.text``)."""
     was_assigned: str = ""
     """The same as it was when the pieces were made."""
+    was_version: str = ""
+    """Only while this version is in force; empty: whatever is."""
 
 
 class RenewEpoch(Command, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -24,7 +25,7 @@ from queue_service.alarms import Alarm, Reading, alarms
 from queue_service.assignments import After, assigned
 from queue_service.assignments import after as after_assignment
 from queue_service.audit import DONE, Audit
-from queue_service.centre import Centre
+from queue_service.centre import Centre, to_json
 from queue_service.clock import Clock, business_day
 from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
 from queue_service.commands import (
@@ -161,7 +162,17 @@ class Dispatch:
         except StaleCentre:  # a counter was assigned between reading and writing
             return await self._configure(centre, actor)
 
-    async def _configure(self, file: Centre, actor: str) -> Reply:
+    async def pack_again(self, id: str) -> None:
+        """
+        Put the file in force again if this release packs it in another way; nothing if another process has put
+        another file in force meanwhile.
+        """
+        file, _, _ = await self.store.read_file(id)
+        version = (await self.store.read_day(id))["version"]
+        with suppress(StaleCentre):
+            await self._configure(file, SYSTEM, version)
+
+    async def _configure(self, file: Centre, actor: str, was_version: str = "") -> Reply:
         now_ms = self.clock.now_ms()
         version = (await self.store.read_day(file.id)).get("version") if self._audit is not None else None
         before, day = await self.store.read_assignments(file.id)
@@ -174,6 +185,8 @@ class Dispatch:
             pieces=centre_pieces(centre),
             assigned=today.text(),
             was_assigned=before.text(),
+            was_version=was_version,
+            file=to_json(file),
         )
         reply = await self.store.put_centre(file, command, self._own_press("configure", centre.version, now_ms))
         self._centres[centre.id] = centre

@@ -139,8 +139,8 @@ class _Kind:
     errors: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     ordered: list[float] = field(default_factory=list)
     low_tail: float = MISSES_WANTED
-    high_tail: float = MISSES_WANTED
-    sooner: float = MISSES_WANTED
+    high_tail: float = 1.5 * MISSES_WANTED
+    sooner: float = MISSES_WANTED / 2
     """Share of late that were called sooner than announced."""
 
     def add(self, error: float) -> None:

@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as TooSlow
 
 from queue_service import library, metrics
 from queue_service.assignments import Assignments, assigned, read_assignments
-from queue_service.centre import Centre, TicketClass, build, to_json
+from queue_service.centre import Centre, TicketClass, build
 from queue_service.channel import Channel, Full
 from queue_service.codec import (
     Reply,
@@ -56,7 +56,7 @@ POSITIONS_AT_ONCE: Final = 100
 
 RESULT_S: Final = 3600
 
-CENTRES_KEY = "qs:{centres}:files"
+CENTRES_KEY = "qs:{centres}:ids"
 """
 HASH: centre id -> the centre's file as canonical JSON.  Every process of an installation reads the same centres here.
 """
@@ -159,7 +159,7 @@ class TicketStore:
     async def put_centre(self, centre: Centre, command: Configure, press: Press) -> Reply:
         """Put the file *centre* in force: for every process of the installation, and for the functions."""
         reply = await self.carry_out(centre.id, command, press)
-        await self._read("HSET", CENTRES_KEY, centre.id, to_json(centre))
+        await self._read("SADD", CENTRES_KEY, centre.id)
         return reply
 
     async def read_assignments(self, centre: str) -> tuple[Assignments, str]:
@@ -169,7 +169,7 @@ class TicketStore:
 
     async def centre_ids(self) -> list[str]:
         """Ids of all centres of the installation, sorted."""
-        return sorted(id.decode() for id in await self._read("HKEYS", CENTRES_KEY))
+        return sorted(id.decode() for id in await self._read("SMEMBERS", CENTRES_KEY))
 
     async def read_centre(self, centre: str) -> Centre:
         """
@@ -189,7 +189,7 @@ class TicketStore:
             UnknownCentre: no such centre.
         """
         data, (assignments, day) = await asyncio.gather(
-            self._read("HGET", CENTRES_KEY, centre), self.read_assignments(centre)
+            self._read("HGET", centre_keys(centre).centre, "file"), self.read_assignments(centre)
         )
         if data is None:
             raise UnknownCentre(f"there is no centre {centre} here")

@@ -17,7 +17,6 @@ from builders import Hall, a_centre, a_store
 from queue_service.archive.archive import Archive
 from queue_service.archive.history import History, events, visits
 from queue_service.archiver import Archiver
-from queue_service.centre import to_json
 from queue_service.commands import (
     CallNext,
     Cancel,
@@ -115,10 +114,10 @@ async def a_world(redis_url: str, archive: Archive, **policy: Any) -> AsyncItera
     async with a_store(redis_url) as (store, client):
         hall = Hall(store, client, a_centre({"q01": "a b:2", "q02": "b"}, **policy))
         await hall.configure()
-        await client.hset(CENTRES_KEY, hall.centre.id, to_json(hall.centre))
+        await client.sadd(CENTRES_KEY, hall.centre.id)
         await hall.open("q01", "q02")
         try:
             yield World(hall, archive)
         finally:
-            await client.hdel(CENTRES_KEY, hall.centre.id)
+            await client.srem(CENTRES_KEY, hall.centre.id)
             await client.delete(lease_key("archiver"))

@@ -29,6 +29,7 @@ from queue_service.centre import (
     Service,
     Span,
     Zone,
+    to_json,
 )
 from queue_service.channel import Channel
 from queue_service.clock import ManualClock
@@ -239,6 +240,7 @@ class Hall:
             epoch=EPOCH,
             pieces=centre_pieces(centre),
             was_assigned=self.assignments.text(),
+            file=to_json(centre),
         )
         reply = await self.store.carry_out(
             self.centre.id,

@@ -332,7 +332,7 @@ async def a_house(
             await house.meet()
             yield house
         finally:
-            await redis.hdel(CENTRES_KEY, centre.id)
+            await redis.srem(CENTRES_KEY, centre.id)
 
 
 class Proxy:

@@ -2,7 +2,7 @@
 -- Nobody is lost: a configuration under which a waiting ticket could be called by no counter, or somebody would sit at a counter that is gone,
 -- is refused.  Slips that would name the wrong counters choose again, steps before it cannot be undone, ready counters look into their new lines.
 -- Not a press of a running centre: it may meet a centre that does not exist yet, so it is the one function without the usual entrance.
--- ARGS   new_version, day, epoch (used only for a new centre), pieces {name -> packed piece}, assigned? (what of them is only today's), was_assigned? (until now)
+-- ARGS   new_version, day, epoch (used only for a new centre), pieces {name -> packed piece}, file, assigned? (what of them is only today's), was_assigned? (until now), was_version? (only if it is in force)
 -- REPLY  epoch, seq, day, now_ms, version      CODES  MALFORMED STALE_CENTRE NOBODY_SERVES COUNTER_BUSY      COST O(pieces + n log n), n = tickets waiting
 
 local function services_waited_for(hall)
@@ -34,9 +34,11 @@ local function strands(waited_for, pieces)
   end
 end
 
--- What the functions read of the centre from now on; *assigned* is what differs from its file today.
-local function put_in_force(hall, pieces, version, assigned)
+-- What is read of the centre from now on: its *file*, or the one before, and the pieces; *assigned* is what differs from the file today.
+local function put_in_force(hall, pieces, version, assigned, file)
+  file = file or redis.call('HGET', hall.centre_key, 'file')
   redis.call('DEL', hall.centre_key)
+  redis.call('HSET', hall.centre_key, 'file', file)
   for name, bytes in pairs(pieces) do redis.call('HSET', hall.centre_key, name, bytes) end
   redis.call(unpack(assigned ~= '' and { 'HSET', hall.day_key, 'assigned', assigned } or { 'HDEL', hall.day_key, 'assigned' }))
   hall.pieces, hall.means, hall.shares, hall.attended = {}, {}, {}, {} -- they were made of the pieces before
@@ -51,8 +53,11 @@ local function assigned_now(hall)
 end
 
 local function check_pieces(hall, wish, waited_for, counters, pieces)
-  if not (wish.new_version and wish.day and wish.epoch and pieces.policy) then
-    return refuse('MALFORMED', 'a configuration has a version, a day, an epoch and a policy')
+  if not (wish.new_version and wish.day and wish.epoch and wish.file and pieces.policy) then
+    return refuse('MALFORMED', 'a configuration has a version, a day, an epoch, a file and a policy')
+  end
+  if wish.was_version and wish.was_version ~= hall.stored_version then
+    return refuse('STALE_CENTRE', 'another version is in force by now')
   end
   if assigned_now(hall) ~= (wish.was_assigned or '') then
     return refuse('STALE_CENTRE', 'a counter was assigned since; read what it serves and repeat')
@@ -102,7 +107,7 @@ local function packed_otherwise(hall, wish)
   for name, bytes in pairs(wish.pieces) do
     if redis.call('HGET', hall.centre_key, name) ~= bytes then return true end
   end
-  return false
+  return redis.call('HGET', hall.centre_key, 'file') ~= wish.file
 end
 
 local function configure(keys, args)
@@ -118,7 +123,7 @@ local function configure(keys, args)
       hall.epoch, hall.seq, hall.orders, hall.day = wish.epoch, 0, 0, wish.day
       redis.call('HSET', hall.day_key, 'epoch', wish.epoch, 'day', wish.day, 'orders', 0, 'issuing', 'open', 'issuing_text', '')
     end
-    put_in_force(hall, wish.pieces, wish.new_version, wish.assigned or '')
+    put_in_force(hall, wish.pieces, wish.new_version, wish.assigned or '', wish.file)
     carry_over(hall, waited_for, counters)
     write_steps(hall)
     write_day(hall)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builders import DAY, EPOCH, a_centre
+from queue_service.centre import to_json
 from queue_service.codec import centre_pieces
 from queue_service.commands import CallNext, Complete, Configure, IssueTicket, Undo
 from queue_service.errors import CounterBusy, Malformed, NobodyServes, StaleCentre
@@ -49,7 +50,7 @@ async def test_the_same_configuration_packed_otherwise_is_put_in_force(hall_of):
     await hall.configure()
 
     stored = await hall.client.hgetall(centre_keys(hall.centre.id).centre)
-    assert pieces == {name.decode(): bytes for name, bytes in stored.items()}
+    assert pieces | {"file": to_json(hall.centre)} == {name.decode(): bytes for name, bytes in stored.items()}
     assert "t1" == await hall.issue()
 
 
@@ -186,5 +187,5 @@ async def test_no_policy_is_no_configuration(hall_of):
     pieces = {name: piece for name, piece in centre_pieces(hall.centre).items() if name != "policy"}
 
     with pytest.raises(Malformed):
-        await hall.press(Configure(new_version="v2", day=DAY, epoch="e", pieces=pieces))
+        await hall.press(Configure(new_version="v2", day=DAY, epoch="e", pieces=pieces, file=b"{}"))
     assert before == await hall.picture()

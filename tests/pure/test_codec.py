@@ -48,7 +48,7 @@ def test_a_command_is_a_map_of_what_was_said():
 def test_packed_pieces_stay_bytes_inside_a_command():
     """The functions store them without looking."""
     piece = pack({"number": 5})
-    wish = pack_command(Configure(new_version="v", day="d", epoch="e", pieces={"counter:q01": piece}))
+    wish = pack_command(Configure(new_version="v", day="d", epoch="e", pieces={"counter:q01": piece}, file=b"{}"))
 
     assert {b"counter:q01": piece} == msgpack.unpackb(wish, raw=True)[b"pieces"]
 

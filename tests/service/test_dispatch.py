@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -16,7 +18,8 @@ from queue_service.app import connect
 from queue_service.centre import Centre, Hours, Span, to_json
 from queue_service.channel import Channel
 from queue_service.clock import ManualClock
-from queue_service.commands import AdvanceDay, Assign, CallNext, Cancel, IssueTicket, Open
+from queue_service.codec import centre_pieces
+from queue_service.commands import AdvanceDay, Assign, CallNext, Cancel, Configure, IssueTicket, Open, Press
 from queue_service.dispatch import Dispatch, check_hours
 from queue_service.errors import (
     IssuingClosed,
@@ -66,7 +69,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
     world = World(Dispatch(store, clock), Dispatch(store, clock), clock, client)
     yield world
     if world.centres:
-        await client.hdel(CENTRES_KEY, *world.centres)
+        await client.srem(CENTRES_KEY, *world.centres)
     await client.delete(lease_key("sweeper"))
     await channel.close()
     await client.aclose()
@@ -317,7 +320,60 @@ async def test_a_configuration_that_stays_old_is_refused_and_not_pressed_for_eve
     await world.configure(centre)
     newer = msgspec.structs.replace(centre, name="Mới")
     await world.configure(newer)
-    await world.redis.hset(CENTRES_KEY, centre.id, to_json(centre))
+    await world.redis.hset(centre_keys(centre.id).centre, "file", to_json(centre))
     world.two._centres.clear()
     with pytest.raises(StaleCentre):
         await world.issue(centre, "key-00001", world.two)
+
+
+async def test_a_centre_is_packed_again_by_a_release_that_packs_otherwise(world: World) -> None:
+    """It came by an import, perhaps years ago; the functions read it as this release writes it."""
+    centre = a_centre()
+    await world.configure(centre)
+    pieces = await world.redis.hgetall(centre_keys(centre.id).centre)
+    await world.redis.hset(centre_keys(centre.id).centre, "policy", b"\x80")
+    await world.two.pack_again(centre.id)
+    assert pieces == await world.redis.hgetall(centre_keys(centre.id).centre)
+    assert "A001" == await world.issue(centre, "key-00001", world.two)
+
+
+async def test_packing_again_takes_no_newer_file_back(world: World) -> None:
+    """The other process has read the old file and is slow."""
+    centre = a_centre()
+    await world.configure(centre)
+    newer = msgspec.structs.replace(centre, name="Mới")
+    old = await world.two.store.read_file(centre.id)
+    await world.configure(newer)
+
+    async def read_before(_: str) -> Any:
+        return old
+
+    day = await world.two.store.read_day(centre.id)
+
+    async def day_before(_: str) -> Any:
+        return day | {"version": centre.version}
+
+    with patch.multiple(world.two.store, read_file=read_before, read_day=day_before):
+        await world.two.pack_again(centre.id)
+    assert newer == await world.one.read_again(centre.id)
+
+
+async def test_a_file_is_in_force_with_what_the_functions_read_of_it(world: World) -> None:
+    """One step: whoever is killed in the middle of an import leaves the centre before or the centre after."""
+    centre = a_centre()
+    await world.configure(centre)
+    newer = msgspec.structs.replace(centre, name="Mới")
+
+    async def killed(*_: object) -> Any:
+        raise ConnectionError
+
+    with patch.object(world.one.store, "_read", killed), pytest.raises(ConnectionError):
+        await world.one.store.put_centre(
+            newer,
+            Configure(
+                new_version=newer.version, day="2026-11-23", epoch="e", pieces=centre_pieces(newer), file=to_json(newer)
+            ),
+            Press(press_id="system|x", actor="system", now_ms=world.clock.now_ms(), over=True),
+        )
+    assert newer == await world.two.read_again(centre.id)
+    assert "A001" == await world.issue(centre, "key-00001", world.two)

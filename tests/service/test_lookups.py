@@ -33,7 +33,7 @@ async def visitor(redis_url: str, tmp_path: Path) -> AsyncIterator[Caller]:
     settings = Settings(port=port, redis_url=redis_url, data_dir=tmp_path, centres=(file,), public_url=PUBLIC_URL)
     async with Redis.from_url(redis_url) as redis, Service(settings).running(), ClientSession() as session:
         yield Caller(session, f"http://127.0.0.1:{port}", centre.id)
-        await redis.hdel(CENTRES_KEY, centre.id)
+        await redis.srem(CENTRES_KEY, centre.id)
 
 
 async def test_phones_come_under_the_public_address(visitor: Caller) -> None:
