@@ -120,7 +120,7 @@ def test_an_event_is_a_map():
 
 def test_an_envelope_has_what_the_functions_read():
     """A repeat may bring another id for a ticket; the press is still the same."""
-    assert {"press_id", "actor", "now_ms", "over", "new_ticket", "wait"} == {
+    assert {"press_id", "actor", "now_ms", "over", "new_ticket", "wait", "after"} == {
         field.name for field in msgspec.structs.fields(Press)
     }
 
