@@ -17,6 +17,7 @@ const PAGES: Record<string, string> = {
   kiosk: "queue_service/web/kiosk",
   board: "displays/web",
   console: "counters/web",
+  supervisor: "queue_service/web/supervisor",
   phone: "queue_service/web/phone",
   start: "queue_service/web/start",
   admin: "queue_service/web/admin",

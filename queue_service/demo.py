@@ -164,6 +164,7 @@ def addresses(demo: Demo) -> str:
             for device in centre.boards
         ]
         lines.append(f"    Console        {demo.base}/console/{id}")
+        lines.append(f"    Supervisor     {demo.base}/supervisor/{id}")
         lines.append(f"    Administration {demo.base}/admin/{id}")
         shown = [person for person in centre.staff if person.counter is None or person is centre.staff[3]]
         lines += [f"      {person.name:<22} {person.password:<34} {', '.join(person.roles)}" for person in shown]

@@ -22,6 +22,7 @@ PAGES: Final[Mapping[str, str]] = {
     "/board/{centre}/{device}": "board",
     "/console/{centre}": "console",
     "/admin/{centre}": "admin",
+    "/supervisor/{centre}": "supervisor",
     "/t/{centre}/{ticket}": "phone",
 }
 """Address -> name of the built page."""

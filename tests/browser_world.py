@@ -201,6 +201,16 @@ class Hall:
         expect(page.locator(".now")).to_be_visible()
         return page
 
+    def supervisor(self, size: dict[str, int] = CONSOLE_PX, words: str = "") -> Page:
+        """The control room with somebody in it."""
+        page = self.page(f"/supervisor/{self.centre}{words}", size)
+        person = next(who for who in self._sign_ins["staff"] if "supervisor" in who["roles"])
+        page.get_by_label("Tên đăng nhập").fill(person["name"])
+        page.get_by_label("Mật khẩu").fill(person["password"])
+        page.keyboard.press("Enter")
+        expect(page.locator(".glance")).to_be_visible()
+        return page
+
     def sign_in(self, page: Page, officer: str) -> None:
         person = self.person(officer)
         page.get_by_label("Tên đăng nhập").fill(person["name"])

@@ -16,6 +16,7 @@ CATALOGUES = {file.stem: json.loads(file.read_text("utf-8")) for file in TEXTS.g
 VIETNAMESE = CATALOGUES["vi"]
 PAGES = {"shared": "queue_service/web/shared", "kiosk": "queue_service/web/kiosk", "board": "displays/web"}
 PAGES |= {"console": "counters/web", "phone": "queue_service/web/phone", "start": "queue_service/web/start"}
+PAGES |= {"supervisor": "queue_service/web/supervisor"}
 PAGES |= {"alarm": "queue_service/http_api", "docs": "queue_service/web/docs", "panel": "displays"}
 PAGES |= {"admin": "queue_service/web/admin"}
 KEY = re.compile(rf"""["'`]((?:{"|".join(PAGES)})\.(?:[a-z0-9_.-]|\$\{{[^`]*?\}})+)["'`]""")
