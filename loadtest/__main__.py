@@ -19,15 +19,16 @@ from loadtest import record, report
 from loadtest.access import Access, Refused, loopback, read_access
 from loadtest.bench import private_service
 from loadtest.bench_commands import COMMANDS
+from loadtest.days import make_day, waits_in_words
 from loadtest.demo import run_demo
 from loadtest.drive import run as drive
 from loadtest.plan import Scenario, read_profile, read_scenario
-from loadtest.replay import digest, save
+from loadtest.replay import Row, centre_of, digest, load, save
 from loadtest.replay import replay as play
 from loadtest.verify import verify as judge
 from loadtest.whatif import Setting, compare
 from loadtest.whatif import table as whatif_table
-from queue_service.centre import Mode, load_centre
+from queue_service.centre import Centre, Mode, load_centre
 
 SCENARIOS = files("loadtest") / "scenarios"
 EXAMPLE = Path(str(files("queue_service"))) / "examples" / "demo-tinh.toml"
@@ -115,25 +116,63 @@ def demo(base: str | None, speed: float, demo_json: Path, seed: int | None) -> N
     uvloop.run(_until_stopped(base or read_access(demo_json).base, demo_json, speed, seed))
 
 
+OF_DAYS = "A centre's file; its days are invented."
+LEVELS = "How many come: low, typical, high, peak, stress; with --centre."
+
+
 @main.command("replay")
 @click.argument("traces", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--mode", type=click.Choice(MODES), default="counter", show_default=True, help="What a slip names.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("replayed"), show_default=True)
-def replay_command(traces: tuple[Path, ...], mode: Mode, out: Path) -> None:
-    """Play TRACES (default: the published ones) in virtual time through the real core, and write what is scored."""
-    published = json.loads((TRACES / "conformance.json").read_bytes())
+@click.option("--centre", "centre_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=OF_DAYS)
+@click.option("--profile", default="province", show_default=True, help="Of the day profiles; with --centre.")
+@click.option("--level", default="typical", show_default=True, help=LEVELS)
+@click.option("--days", default=1, show_default=True, help="Days to invent and play; with --centre.")
+@click.option("--seed", default=1, show_default=True, help="Of the first day; the next has the next.")
+def replay_command(
+    traces: tuple[Path, ...],
+    mode: Mode,
+    out: Path,
+    centre_file: Path | None,
+    profile: str,
+    level: str,
+    days: int,
+    seed: int,
+) -> None:
+    """
+    Play TRACES (default: the published ones) in virtual time through the real core, and write what is scored.
+
+    With --centre, days are drawn from a day profile, written as traces beside their logs, and played at that centre,
+    whose own file says what its slips name.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    if centre_file is not None:
+        centre = load_centre(centre_file)
+        day = read_profile(PROFILES.read_bytes(), profile)
+        for n in range(seed, seed + days):
+            meta, events = make_day(centre, day, level, n)
+            save(out / f"{meta['scenario']}.jsonl", [meta, *events])
+            calls, words = _play(meta["scenario"], meta, events, Setting().centre(centre, "replay"), out)
+            click.echo(f"{words}; {waits_in_words(events, calls)}")
+        return
+    published = json.loads((TRACES / "conformance.json").read_bytes())
     for trace in traces or sorted(TRACES.glob("S?-?.jsonl")):
         name = trace.name.partition(".")[0]
-        started = time.perf_counter()
-        log = uvloop.run(play(trace, mode))
-        save(out / f"{name}.log.jsonl", log)
-        calls = [row for row in log if row["ev"] == "call"]
-        words = f"{name}: {len(calls)} calls in {time.perf_counter() - started:.1f} s"
+        meta, events = load(trace)
+        calls, words = _play(name, meta, events, centre_of(meta, "replay", mode), out)
         if mode == "counter" and name in published:
             is_exact = digest(calls) == published[name]["sha256"]
             words += ", the published log call for call" if is_exact else ", NOT the published log"
         click.echo(words)
+
+
+def _play(name: str, meta: Row, events: list[Row], centre: Centre, out: Path) -> tuple[list[Row], str]:
+    """Play a day and write its log; its calls, and how long they took in words."""
+    started = time.perf_counter()
+    log = uvloop.run(play(meta, events, centre))
+    save(out / f"{name}.log.jsonl", log)
+    calls = [row for row in log if row["ev"] == "call"]
+    return calls, f"{name}: {len(calls)} calls in {time.perf_counter() - started:.1f} s"
 
 
 @main.command()

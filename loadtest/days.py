@@ -59,6 +59,26 @@ def make_day(
     return meta, sorted(events, key=lambda row: float(row["t"]))
 
 
+def waits_in_words(events: Collection[Row], calls: Collection[Row]) -> str:
+    """How long the visitors of a played day waited for their first call."""
+    came = {row["id"]: float(row["t"]) for row in events if row["ev"] == "arrive"}
+    first: dict[str, float] = {}
+    for call in calls:
+        first.setdefault(call["id"], float(call["called"]) - came[call["id"]])
+    if not first:
+        return "nobody was called"
+    waits = sorted(first.values())
+    mean, p90, p95 = (seconds / 60 for seconds in (sum(waits) / len(waits), *(_part(waits, p) for p in (0.9, 0.95))))
+    return (
+        f"{len(came)} visitors, {len(came) - len(first)} not called; "
+        f"waits: mean {mean:.1f}, p90 {p90:.1f}, p95 {p95:.1f} minutes"
+    )
+
+
+def _part(ordered: list[float], share: float) -> float:
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
 def _skills(centre: Centre, counter: str, serves: Mapping[str, Mapping[str, int]] | None) -> list[tuple[str, int]]:
     if serves and counter in serves:
         return list(serves[counter].items())

@@ -387,8 +387,7 @@ async def private_core(mirror: Mirror | None = None) -> AsyncIterator[tuple[Disp
             await server.stop()
 
 
-async def replay(trace: Path, mode: Mode) -> list[Row]:
-    """Play *trace* in a private core; returns the log the scorer reads."""
-    meta, events = load(trace)
+async def replay(meta: Row, events: list[Row], centre: Centre) -> list[Row]:
+    """Play a day at *centre* in a private core; returns the log the scorer reads."""
     async with private_core(Mirror()) as (dispatch, clock):
-        return await Replay(meta, events, dispatch, clock, centre_of(meta, "replay", mode)).run()
+        return await Replay(meta, events, dispatch, clock, centre).run()

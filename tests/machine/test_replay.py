@@ -24,14 +24,17 @@ EXAMPLES = Path(loadtest.__file__).parents[1] / "queue_service" / "examples"
 PUBLISHED = json.loads((TRACES / "conformance.json").read_bytes())
 
 
+async def replay_published(name: str) -> list[Row]:
+    """The log of a published trace whose slips name one counter."""
+    meta, events = load(TRACES / f"{name}.jsonl")
+    return await replay(meta, events, centre_of(meta, "replay", "counter"))
+
+
 async def test_the_tiny_day_is_the_published_one_line_by_line():
     """Tickets with the counter they name, and calls, in the published order."""
     expected = [json.loads(line) for line in (TRACES / "S0-a.expected.jsonl").read_text().splitlines()]
 
-    log = [
-        {name: value for name, value in row.items() if name != "eta"}
-        for row in await replay(TRACES / "S0-a.jsonl", "counter")
-    ]
+    log = [{name: value for name, value in row.items() if name != "eta"} for row in await replay_published("S0-a")]
 
     assert [row for row in expected if row["ev"] != "assign"] == log
 
@@ -39,7 +42,7 @@ async def test_the_tiny_day_is_the_published_one_line_by_line():
 @pytest.mark.parametrize("name", ["S4-a", "S7-b"])
 async def test_a_published_day_is_reproduced_call_for_call(name):
     """S4: counters close in the middle of the day. S7: visits of several departments, in any and in fixed order."""
-    calls = [row for row in await replay(TRACES / f"{name}.jsonl", "counter") if row["ev"] == "call"]
+    calls = [row for row in await replay_published(name) if row["ev"] == "call"]
 
     assert PUBLISHED[name] == {"calls": len(calls), "sha256": digest(calls)}
 
