@@ -32,6 +32,8 @@ BOARD_PX = {"width": 1920, "height": 1080}
 KIOSK_PX = {"width": 1080, "height": 1920}
 PHONE_PX = {"width": 390, "height": 844}
 SERIOUS = {"serious", "critical"}
+SAME_STRIKE_MS = 700
+"""A second strike within 600 ms is the same strike; tests that mean two strikes wait this long."""
 CUT_OFF = """() => {
   const wrong = [];
   for (const one of document.querySelectorAll("body *")) {
@@ -82,6 +84,19 @@ def cut_off(page: Page) -> list[str]:
     """
     wrong: list[str] = page.evaluate(CUT_OFF)
     return wrong
+
+
+def strike(console: Page, *keys: str) -> None:
+    """Keys as a person strikes them, one after another."""
+    for key in keys:
+        console.wait_for_timeout(SAME_STRIKE_MS)
+        console.keyboard.press(key)
+
+
+def call_first(console: Page, number: str = "A001") -> None:
+    """The first key of the day, and whom it brings."""
+    console.keyboard.press("Enter")
+    expect(console.locator(".hero")).to_have_text(number)
 
 
 class House:

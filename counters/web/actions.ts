@@ -17,6 +17,11 @@ export type Action =
   | "park"
   | "resume"
   | "transfer"
+  | "note"
+  | "ask-help"
+  | "answer-help"
+  | "message"
+  | "mark-read"
   | "undo";
 
 export function liveActions(view: DeskView, now: number): Set<Action> {
@@ -27,11 +32,15 @@ export function liveActions(view: DeskView, now: number): Set<Action> {
   if (counter.state !== "open") live.add("open");
   if (seated) live.add("close");
   if (ticket) {
-    live.add("complete").add("park").add("transfer");
+    live.add("complete").add("park").add("transfer").add("note");
     if (ticket.state === "called") live.add("start").add("recall").add("no-show");
   } else if (counter.state === "open" || counter.state === "draining") {
     live.add("call-next").add("call").add("resume");
   }
+  if (counter.state !== "closed") live.add("ask-help");
+  if (seated) live.add("message");
+  if (view.help) live.add("answer-help");
+  if (view.messages.length) live.add("mark-read");
   if (counter.undo && now < counter.undo.until_ms) live.add("undo");
   return live;
 }

@@ -2,8 +2,9 @@
  * What the officer sees, and only ever forwards: answers carry their place in the event order, and one that is older than what is on the glass is
  * left aside. Read again when an event concerns this counter or its lines, at most three times a second, and otherwise every ten seconds.
  */
-import { NoAnswer, read, Refused } from "@shared/api";
-import type { Anchor, DeskView, PressReply, StaffEvent } from "./words";
+import { NoAnswer, Refused } from "@shared/api";
+import type { Hall } from "./hall";
+import type { Anchor, CounterReply, DeskView, StaffEvent } from "./words";
 
 const NOT_MORE_OFTEN_MS = 334;
 const AT_LEAST_EVERY_MS = 10_000;
@@ -15,7 +16,7 @@ export function isNewer(answer: Anchor, shown: Anchor | null): boolean {
 }
 
 /** The view after the answer to a press: the seat as answered, the ticket only while it is at the counter. */
-export function fold(view: DeskView, reply: PressReply): DeskView {
+export function fold(view: DeskView, reply: CounterReply): DeskView {
   const { ticket, counter } = reply;
   const inHand = ticket && counter.ticket === ticket.id ? ticket : null;
   const parked = view.parked.filter((other) => other.id !== ticket?.id);
@@ -38,6 +39,7 @@ export class Desk {
   private stopped = false;
 
   constructor(
+    private readonly hall: Hall,
     private readonly path: string,
     private readonly signedOut: () => void,
   ) {}
@@ -69,6 +71,7 @@ export class Desk {
     const services = view.lines.map((line) => line.service);
     return (
       event.counter === view.counter.id ||
+      event.to?.includes(view.counter.id) ||
       (event.service !== undefined && services.includes(event.service)) ||
       (event.from_service !== undefined && services.includes(event.from_service)) ||
       (event.ticket !== undefined && view.parked.some((ticket) => ticket.id === event.ticket)) ||
@@ -76,7 +79,7 @@ export class Desk {
     );
   }
 
-  take(reply: PressReply): void {
+  take(reply: CounterReply): void {
     this.questions += 1;
     this.answered = this.questions;
     if (this.view && isNewer(reply, this.view)) this.view = fold(this.view, reply);
@@ -93,7 +96,7 @@ export class Desk {
     this.lastAsked = performance.now();
     const question = (this.questions += 1);
     try {
-      const view = await read<DeskView>(this.path);
+      const view = await this.hall.read<DeskView>(this.path);
       const sameOrder = view.epoch === this.view?.epoch;
       if (isNewer(view, this.view) && (sameOrder || question > this.answered)) {
         this.answered = question;

@@ -1,6 +1,7 @@
 /**
  * Keys of the counter, by where they sit on the keyboard: Vietnamese input methods rewrite letters, so no letter is ever a key, and what is being
- * composed is left alone. A keypad of five keys (Enter + − * /) with digits does everything.
+ * composed is left alone. A keypad of five keys (Enter + − * /) with digits does everything; "/" is also where laptops have it. F1 F3 F5 F6 F7 F11 F12
+ * belong to the browser.
  */
 import type { Action } from "./actions";
 
@@ -10,7 +11,8 @@ export type KeyWish =
   | { kind: "digit"; digit: string }
   | { kind: "erase" }
   | { kind: "clear" }
-  | { kind: "other-letter" };
+  | { kind: "other-letter" }
+  | { kind: "menu" };
 
 const ACTIONS: Record<string, Action> = {
   F2: "call-next",
@@ -23,7 +25,16 @@ const ACTIONS: Record<string, Action> = {
   NumpadSubtract: "no-show",
   NumpadMultiply: "transfer",
   NumpadDivide: "park",
+  Slash: "park",
+  Insert: "note",
+  Delete: "undo",
+  Home: "ask-help",
+  PageUp: "message",
+  PageDown: "resume",
 };
+
+/** Keys that mean something else in a field. */
+const OF_FIELDS = /^(?:Numpad.*|Slash|Insert|Delete|Home|End|Page.*)$/;
 
 /** What the key means, or nothing when it belongs to the browser or to the field that has the focus. */
 export function wishOf(event: KeyboardEvent): KeyWish | null {
@@ -32,14 +43,15 @@ export function wishOf(event: KeyboardEvent): KeyWish | null {
   const typing = target?.closest("input, textarea, select") != null;
   const onControl = target?.closest("button, a, summary") != null;
   const action = ACTIONS[event.code];
-  if (action && !(typing && event.code.startsWith("Numpad"))) return { kind: "action", action };
+  if (action && !event.shiftKey && !(typing && OF_FIELDS.test(event.code))) return { kind: "action", action };
   if (typing) return null;
   if (event.code === "NumpadEnter" || (event.code === "Enter" && !onControl)) return { kind: "primary" };
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
   if (digit !== undefined && !event.shiftKey) return { kind: "digit", digit };
   if (event.code === "Backspace") return { kind: "erase" };
   if (event.code === "Escape") return { kind: "clear" };
-  if (event.code === "NumpadDecimal") return { kind: "other-letter" };
+  if (event.code === "End") return { kind: "menu" };
+  if (event.code === "NumpadDecimal" || event.code === "Period") return { kind: "other-letter" };
   return null;
 }
 
@@ -51,4 +63,10 @@ export const LEGENDS: Partial<Record<Action, string[]>> = {
   transfer: ["F10", "∗"],
   complete: ["F9"],
   "call-next": ["F2"],
+  note: ["Ins"],
+  undo: ["Del"],
+  "ask-help": ["Home"],
+  "answer-help": ["Home"],
+  message: ["PgUp"],
+  resume: ["PgDn"],
 };

@@ -15,6 +15,11 @@ const LABELS: Record<Action, Key> = {
   park: "console.park",
   resume: "console.resume",
   transfer: "console.transfer",
+  note: "console.note-do",
+  "ask-help": "console.ask-help",
+  "answer-help": "console.help-over",
+  message: "console.message-do",
+  "mark-read": "console.read",
   undo: "console.undo",
 };
 

@@ -16,6 +16,11 @@ const SENTENCES: Record<string, Key> = {
   UNDO_EXPIRED: "console.refused-undo-late",
   NOTHING_TO_UNDO: "console.refused-nothing",
   TICKET_ELSEWHERE: "console.refused-elsewhere",
+  OFFICER_NOT_SEATED: "console.refused-officer",
+  RECORD_MISSING: "console.refused-record",
+  UNKNOWN_PROCEDURE: "console.refused-procedure",
+  INBOX_FULL: "console.refused-inbox",
+  KEY_REUSED: "console.refused-reused",
   NOBODY_SERVES: "console.refused-nobody",
   NOT_ALLOWED: "console.refused-rights",
 };

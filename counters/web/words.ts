@@ -4,6 +4,9 @@ import type { Centre, Ticket } from "@shared/words";
 export interface Policy {
   classes: { id: Ticket["class"]; promise_s: number }[];
   calls_before_no_show: number;
+  /** Whether officers say what was done when they complete. */
+  record: "off" | "optional" | "required";
+  outcomes: { id: string; name: string; name_en: string }[];
 }
 
 export type Building = Centre & { policy: Policy };
@@ -11,6 +14,24 @@ export type Building = Centre & { policy: Policy };
 export interface CounterTicket extends Ticket {
   note?: string | null;
   counter_number?: number | null;
+  /** When a parked visitor means to be back. */
+  park_until_ms?: number | null;
+}
+
+/** A message to this counter that nobody has read yet. */
+export interface StaffMessage {
+  message: number;
+  at_ms: number;
+  sender: string;
+  text: string | null;
+  /** The call for help that it answers. */
+  answers: number | null;
+}
+
+/** A procedure of the catalogue, as lists show it. */
+export interface ProcedureItem {
+  code: string;
+  name: string;
 }
 
 export interface Seat {
@@ -50,17 +71,26 @@ export interface DeskView extends Anchor {
   next: CounterTicket | null;
   parked: CounterTicket[];
   recent: CounterTicket[];
+  messages: StaffMessage[];
+  /** The call for help that nobody has answered. */
+  help: { message: number; since_ms: number; text: string | null } | null;
 }
 
 /** The answer to a press at a counter; no ticket: nobody waits, or none is in hand. */
-export interface PressReply extends Anchor {
+export interface CounterReply extends Anchor {
   ticket: CounterTicket | null;
   counter: Seat;
 }
 
+/** The answer to a press: one about a message moves nobody. */
+export type PressReply = CounterReply | (Anchor & { message: number });
+
 /** Why this ticket was called, as the core recorded it. */
 export interface Why {
   rule: string;
+  class?: Ticket["class"];
+  /** How much faster this class ages than the standard one. */
+  ratio?: number;
   waited_ms: number;
   considered: number;
 }
@@ -79,6 +109,8 @@ export interface StaffEvent {
   why?: Why;
   note?: string | null;
   taken_from?: string | null;
+  to?: string[];
+  answers?: number;
   open?: boolean;
   text?: string;
 }

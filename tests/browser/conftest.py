@@ -19,6 +19,7 @@ HALLS = 64
 """More than there are tests: each takes a hall that nobody has used."""
 LONG = "long"
 BROAD = "broad"
+WHOLE = "whole"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 expect.set_options(timeout=8_000)
@@ -39,8 +40,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     commune = load_centre(EXAMPLES / "demo-xa.toml")
     centres = [small(commune, f"xa-{number}") for number in range(HALLS)]
     centres.append(with_long_names(small(commune, LONG)))
+    centres.append(small(commune, WHOLE))
     centres.append(broad(load_centre(EXAMPLES / "demo-tinh.toml"), BROAD))
-    shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{LONG}-procedures.json")
+    for id in (LONG, WHOLE):
+        shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{id}-procedures.json")
     shutil.copy(EXAMPLES / "demo-tinh-procedures.json", folder / f"{BROAD}-procedures.json")
     files = []
     for centre in centres:
@@ -76,6 +79,12 @@ def hall(house: House, browser: Browser) -> Iterator[Hall]:
 def long_hall(house: House, browser: Browser) -> Iterator[Hall]:
     """A hall in which every name is as long as it may be."""
     yield from _opened(house, browser, LONG)
+
+
+@pytest.fixture
+def whole_hall(house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall with a catalogue, for the one test that lives through a whole day in it."""
+    yield from _opened(house, browser, WHOLE)
 
 
 @pytest.fixture

@@ -3,23 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
-SAME_STRIKE_MS = 700
-"""A second strike within 600 ms is the same strike; tests that mean two strikes wait this long."""
-
-
-def strike(console: Page, *keys: str) -> None:
-    """Keys as a person strikes them, one after another."""
-    for key in keys:
-        console.wait_for_timeout(SAME_STRIKE_MS)
-        console.keyboard.press(key)
-
-
-def call_first(console: Page, number: str = "A001") -> None:
-    """The first key of the day, and whom it brings."""
-    console.keyboard.press("Enter")
-    expect(console.locator(".hero")).to_have_text(number)
+from browser_world import SAME_STRIKE_MS, call_first, strike
 
 
 def test_a_visit_by_keyboard_alone(hall):
@@ -34,6 +20,8 @@ def test_a_visit_by_keyboard_alone(hall):
     strike(console, "Enter")
     expect(console.get_by_role("heading", name="Đang phục vụ")).to_be_visible()
     strike(console, "F9")
+    expect(console.get_by_role("dialog")).to_be_visible()
+    console.keyboard.press("Enter")
 
     expect(console.get_by_role("heading", name="Chưa có ai chờ")).to_be_visible()
     expect(console.locator(".today")).to_contain_text("A001")

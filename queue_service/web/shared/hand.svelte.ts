@@ -18,6 +18,8 @@ export interface Held<Action extends string> {
 interface Wiring<Action extends string, Reply> {
   /** Where a press is sent. */
   pathOf: (held: Held<Action>) => string;
+  /** Who carries it there; the service, unless told. */
+  send?: typeof press;
   done: (held: Held<Action>, reply: Reply) => void;
   refused: (held: Held<Action>, refusal: Refused) => void;
   signedOut: () => void;
@@ -77,7 +79,8 @@ export class Hand<Action extends string, Reply> {
 
   private async attempt(held: Held<Action>, attempt: number): Promise<void> {
     try {
-      const reply = await press<Reply>(this.wiring.pathOf(held), held.body, { pressId: held.key, patienceMs: 0 });
+      const send = this.wiring.send ?? press;
+      const reply = await send<Reply>(this.wiring.pathOf(held), held.body, { pressId: held.key, patienceMs: 0 });
       if (this.held === held) this.keep(null);
       this.wiring.done(held, reply);
     } catch (error) {

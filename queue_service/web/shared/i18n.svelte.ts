@@ -29,6 +29,20 @@ export function speak(id: Language): void {
   document.documentElement.lang = id;
 }
 
+const REMEMBERED = "qs.language";
+
+/** The language this person chose on this machine last; for the pages of the staff. */
+export function recallLanguage(): void {
+  const kept = localStorage.getItem(REMEMBERED);
+  if (LANGUAGES.some((one) => one.id === kept)) speak(kept as Language);
+}
+
+/** The same as `speak`, and remembered. */
+export function rememberLanguage(id: Language): void {
+  speak(id);
+  localStorage.setItem(REMEMBERED, id);
+}
+
 /** The text of `key` in the chosen language, or in `as` for what must stay in its own language. */
 export function t(key: Key, values: Values = {}, as: Language = chosen): string {
   return fill(catalogues[as][key] ?? key, values);

@@ -1,0 +1,313 @@
+"""
+An officer's whole day with the keyboard alone, and what the record says of it: the same presses, carried out by the
+reference model, leave the same facts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from browser_world import Hall, call_first, cut_off, strike, violations
+from pictures import tidy
+from queue_service import commands
+from queue_service.centre import Centre, load_centre
+from queue_service.commands import Command, Done, Press
+from reference_model import ReferenceModel
+
+PRESSES: dict[str, type[Command]] = {
+    "call": commands.CallChosen,
+    "no-show": commands.MarkNoShow,
+    **{
+        kind.press_name(): kind
+        for kind in (
+            commands.Open, commands.Pause, commands.Close, commands.CallNext, commands.Recall, commands.Start,
+            commands.Complete, commands.Park, commands.Resume, commands.Transfer, commands.Note, commands.Undo,
+            commands.AskHelp, commands.AnswerHelp,
+        )
+    },
+}  # fmt: skip
+RENAMED = {"counter": "to_counter", "class": "cls"}
+
+
+class History:
+    """Every change that was asked for and done, by pages and by others, as the service answered it."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+        self.done: dict[int, tuple[str, dict[str, Any], str, dict[str, Any]]] = {}
+        call = hall.house.call
+
+        def listened(method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+            answer = call(method, path, body, token)
+            if method == "POST":
+                self.keep(path, body or {}, answer)
+            return answer
+
+        hall.house.call = listened  # type: ignore[method-assign]
+        self._stop = lambda: setattr(hall.house, "call", call)
+
+    def watch(self, page: Page) -> Page:
+        """Listen to a page, too."""
+
+        def heard(response: Response) -> None:
+            request = response.request
+            if request.method == "POST" and response.ok and "/centres/" in request.url:
+                path = request.url.partition("/api/v1")[2]
+                self.keep(path, json.loads(request.post_data or "{}"), response.json())
+
+        page.on("response", heard)
+        return page
+
+    def keep(self, path: str, body: dict[str, Any], answer: dict[str, Any]) -> None:
+        if f"/centres/{self.hall.centre}/" in path:
+            self.done[len(self.done)] = (path, body, "", answer)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the service has recorded."""
+        self._stop()
+        token = self.hall._manager()
+        answer = self.hall.house.call("GET", f"/centres/{self.hall.centre}/events?limit=1000", token=token)
+        events: list[dict[str, Any]] = answer["events"]
+        return events
+
+
+def wish(path: str, body: dict[str, Any]) -> Command:
+    """The command that a request stands for."""
+    if path.endswith("/tickets"):
+        return commands.IssueTicket(
+            service=body["service"], cls="priority" if body.get("ground") else "standard", ground=body.get("ground")
+        )
+    if path.endswith("/messages"):
+        return commands.SendMessage(
+            text=body["text"], to=tuple(body["to"]) if "to" in body else None, counter=body.get("counter")
+        )
+    if path.endswith("/messages/read"):
+        return commands.MarkRead(message=body["message"], counter=body.get("counter"))
+    found = re.search(r"/counters/([^/]+)/([^/]+)$", path)
+    assert found, path
+    fields = {RENAMED.get(name, name): value for name, value in body.items()}
+    if "officer" in fields:
+        fields["to_officer"] = f"staff:{fields.pop('officer')}"
+    if "done" in fields:
+        fields["done"] = tuple(Done(**item) for item in fields["done"]) or None
+    return PRESSES[found[2]](**fields, counter=found[1])
+
+
+def replayed(centre: Centre, events: list[dict[str, Any]], history: History) -> list[dict[str, Any]]:
+    """The facts that the reference model records when the same presses are made in the same order."""
+    first = events[0]
+    day = next(iter(history.done.values()))[3]["day"]
+    model = ReferenceModel(centre, day, first["epoch"], first["at_ms"])
+    by_seq = {event["seq"]: event for event in events}
+    last = 1
+    for path, body, _, answer in sorted(history.done.values(), key=lambda row: (row[3]["seq"], row[3]["now_ms"])):
+        actor = by_seq[last + 1]["actor"] if last + 1 in by_seq else "staff:nobody"
+        ticket = answer["ticket"]["id"] if path.endswith("/tickets") else ""
+        wait = by_seq[last + 1].get("wait") if ticket else None
+        press = Press(
+            press_id=f"{last}-{path}", actor=actor, now_ms=answer["now_ms"], over=True, new_ticket=ticket, wait=wait
+        )
+        model.carry_out(wish(path, body), press, centre.version)
+        last = len(model.events)
+    facts: list[dict[str, Any]] = tidy(model.events)
+    return facts
+
+
+@pytest.mark.timeout(900)  # a whole day, with axe at every station
+def test_an_officers_day_by_keyboard_alone(whole_hall: Hall):
+    """From signing in to closing with people waiting, no mouse; the record is what the reference model makes of it."""
+    hall = whole_hall
+    centre = load_centre(Path(hall.house.folder) / f"{hall.centre}.json")
+    history = History(hall)
+    person, other = hall.person("q01"), hall.person("q06")
+
+    # Sign in, and take the seat.
+    console = history.watch(hall.page(f"/console/{hall.centre}?mute", {"width": 1366, "height": 768}))
+    expect(console.get_by_label("Tên đăng nhập")).to_be_focused()
+    assert [] == violations(console)
+    console.keyboard.type(person["name"])
+    console.keyboard.press("Tab")
+    console.keyboard.type(person["password"])
+    console.keyboard.press("Enter")
+    expect(console.get_by_role("heading", name="ngồi quầy nào")).to_be_visible()
+    assert [] == violations(console)
+    console.locator(".seat").first.focus()
+    console.keyboard.press("Enter")
+    expect(console.get_by_role("heading", name="Chưa có ai chờ")).to_be_visible()
+
+    # Nobody waits: ready, and the first to come is called.
+    console.keyboard.press("Enter")
+    expect(console.get_by_text("Quầy đã sẵn sàng")).to_be_visible()
+    hall.issue(ground="elderly")
+    expect(console.locator(".hero")).to_have_text("A001")
+    for _ in range(4):
+        hall.issue()
+    assert [] == violations(console)
+    assert [] == cut_off(console)
+
+    # Absent after three calls, and again later.
+    strike(console, "F4", "F4")
+    expect(console.get_by_text("Đã gọi 3 lần")).to_be_visible()
+    strike(console, "F8")
+    expect(console.locator(".hero")).to_have_count(0)
+
+    # A note, a time of return, back again.
+    strike(console, "F2")
+    expect(console.locator(".hero")).to_be_visible()
+    number = console.locator(".hero").inner_text()
+    strike(console, "Insert")
+    expect(console.get_by_role("dialog")).to_be_visible()
+    assert [] == violations(console)
+    console.keyboard.type("Nghe kem")
+    console.keyboard.press("Enter")
+    expect(console.get_by_text("Lời nhắn: Nghe kem")).to_be_visible()
+    strike(console, "Slash")
+    expect(console.get_by_role("dialog")).to_be_visible()
+    console.keyboard.press("Slash")
+    expect(console.get_by_label("15 phút")).to_be_checked()
+    assert [] == violations(console)
+    console.keyboard.press("1")
+    expect(console.locator(".beside")).to_contain_text("Bổ sung giấy tờ")
+    expect(console.locator(".beside")).to_contain_text("hẹn")
+    strike(console, "PageDown")
+    expect(console.get_by_role("dialog")).to_contain_text(number)
+    console.keyboard.press("1")
+    expect(console.locator(".hero")).to_have_text(number)
+
+    # Served, with what was done; taken back; served again.
+    strike(console, "Enter")
+    expect(console.get_by_role("heading", name="Đang phục vụ")).to_be_visible()
+    for _ in range(2):
+        strike(console, "F9")
+        expect(console.get_by_role("dialog").locator(".add")).not_to_have_count(0)
+        assert [] == violations(console)
+        for key in ("1", "1", "2", "NumpadMultiply"):
+            console.keyboard.press(key)
+        expect(console.get_by_role("dialog")).to_contain_text("2 hồ sơ")
+        console.keyboard.press("Enter")
+        expect(console.locator(".today")).to_contain_text(number)
+        if console.locator(".today li").count() == 1 and _ == 0:
+            strike(console, "Delete")
+            expect(console.locator(".hero")).to_have_text(number)
+
+    # Help asked for and answered, a message each way.
+    strike(console, "Home")
+    expect(console.get_by_role("dialog")).to_be_visible()
+    console.keyboard.press("2")
+    expect(console.get_by_text("Đã gọi hỗ trợ lúc")).to_be_visible()
+    base = f"/centres/{hall.centre}"
+    hall.house.call("POST", f"{base}/counters/q01/answer-help", {"text": "toi den ngay"}, hall._manager())
+    expect(console.get_by_text("toi den ngay")).to_be_visible()
+    assert [] == violations(console)
+    console.get_by_role("button", name="Đã đọc").focus()
+    strike(console, "Enter")
+    expect(console.get_by_text("toi den ngay")).to_have_count(0)
+    console.keyboard.press("Escape")
+    strike(console, "PageUp")
+    expect(console.get_by_role("dialog")).to_be_visible()
+    console.keyboard.type("Het giay in")
+    console.keyboard.press("Enter")
+    expect(console.get_by_role("dialog")).to_have_count(0)
+
+    # On to a colleague, who reads the note that came along.
+    colleague = history.watch(hall.console("q06"))
+    strike(console, "F2")
+    expect(console.locator(".hero")).to_be_visible()
+    strike(console, "F10")
+    expect(console.get_by_role("option", name=f"Cán bộ {other['name']}")).to_be_attached()
+    console.keyboard.type(other["name"])
+    console.keyboard.press("Enter")
+    expect(console.locator(".hero")).to_have_count(0)
+    colleague.keyboard.press("F2")
+    expect(colleague.locator(".hero")).to_be_visible()
+
+    # A pause, and the end of the day with people waiting.
+    strike(console, "Pause")
+    expect(console.get_by_role("dialog")).to_be_visible()
+    console.keyboard.press("3")
+    expect(console.get_by_role("heading", name="Quầy đang tạm nghỉ")).to_be_visible()
+    strike(console, "Enter")
+    expect(console.get_by_text("Đang mở")).to_be_visible()
+    strike(console, "End")
+    expect(console.locator("#menu button").first).to_be_focused()
+    assert [] == violations(console)
+    console.keyboard.press("Tab")
+    console.keyboard.press("Enter")
+    expect(console.get_by_role("dialog")).to_contain_text("không ai mất chỗ")
+    console.keyboard.press("Enter")
+    expect(console.get_by_role("heading", name="Quầy đã đóng")).to_be_visible()
+
+    events = history.events()
+    assert replayed(centre, events, history) == tidy(events)
+
+
+@pytest.mark.parametrize("size", [{"width": 1366, "height": 768}, {"width": 1920, "height": 1080}])
+def test_practice_touches_nothing(hall: Hall, size: dict[str, int]):
+    """The guide asks for one key after another; not one request leaves the page."""
+    page = hall.page(f"/console/{hall.centre}?practice&mute", size)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    expect(page.get_by_text("đều không có thật")).to_be_visible()
+    assert [] == violations(page)
+    assert [] == cut_off(page)
+
+    def step(number: int) -> None:
+        expect(page.get_by_text(f"Hướng dẫn năm phút · {number}/10")).to_be_visible()
+
+    step(1)
+    strike(page, "Enter")
+    step(2)
+    strike(page, "F4")
+    step(3)
+    strike(page, "Enter")
+    step(4)
+    strike(page, "Insert")
+    page.keyboard.type("abc")
+    page.keyboard.press("Enter")
+    step(5)
+    strike(page, "Slash")
+    page.keyboard.press("1")
+    step(6)
+    strike(page, "PageDown")
+    page.keyboard.press("1")
+    step(7)
+    strike(page, "Enter", "F9", "1", "Enter")
+    step(8)
+    strike(page, "Delete")
+    step(9)
+    strike(page, "Home")
+    page.keyboard.press("1")
+    step(10)
+    page.get_by_role("button", name="Đã đọc").click()
+    expect(page.get_by_text("Vậy là đủ cho một ngày làm việc")).to_be_visible()
+
+    assert [] == asked
+    assert [] == hall.calls()
+    page.reload()
+    expect(page.get_by_text("Hướng dẫn năm phút")).to_have_count(0)
+
+
+def test_a_priority_call_says_that_it_is_one(hall: Hall):
+    """Not the slip, but the ground."""
+    hall.issue()
+    hall.issue(ground="elderly")
+    console = hall.console("q01")
+    console.wait_for_timeout(1_000)
+    call_first(console, "A002")
+
+    expect(console.get_by_text("ưu tiên: mỗi phút chờ tính bằng 6 phút")).to_be_visible()
+
+
+def test_the_sign_in_speaks_english_and_remembers(hall: Hall):
+    """The choice outlives a reload."""
+    page = hall.page(f"/console/{hall.centre}", {"width": 1366, "height": 768})
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", name="Sign in to a counter")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
