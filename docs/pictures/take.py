@@ -101,6 +101,7 @@ async def take(browser: Browser, demo: dict[str, Any]) -> None:
     async with a_page(browser, f"{base}/t/{CENTRE}/{ticket}", 390, 844) as page:
         await page.wait_for_timeout(2500)
         await shoot(page, "phone")
+    await control_room(browser, base, hall)
     await officer.close()
 
 
@@ -124,6 +125,23 @@ async def sit_down(browser: Browser, base: str, hall: dict[str, Any]) -> tuple[A
     await page.wait_for_timeout(2500)
     await shoot(page, "console")
     return context, ticket
+
+
+async def control_room(browser: Browser, base: str, hall: dict[str, Any]) -> None:
+    """The supervisors' page: counters, and lines on a phone."""
+    person = next(person for person in hall["staff"] if "supervisor" in person["roles"])
+    for name, width, height, words in (
+        ("supervisor", 1366, 768, ""),
+        ("supervisor-lines", 1920, 1080, "?view=lines"),
+        ("supervisor-phone", 390, 844, "?view=lines"),
+    ):
+        async with a_page(browser, f"{base}/supervisor/{CENTRE}{words}", width, height) as page:
+            await page.locator("input[autocomplete=username]").fill(person["name"])
+            await page.locator("input[type=password]").fill(person["password"])
+            await page.locator("form button").click()
+            await page.locator(".glance").wait_for()
+            await page.wait_for_timeout(4000)
+            await shoot(page, name)
 
 
 def issue(base: str, token: str, key: str) -> str:
