@@ -284,6 +284,9 @@ def test_pictures_are_small_and_of_the_size_of_their_screen():
         "kiosk": (1080, 1920),
         "console": (1366, 768),
         "phone": (390, 844),
+        "supervisor": (1366, 768),
+        "supervisor-lines": (1920, 1080),
+        "supervisor-phone": (390, 844),
     }
     for name, size in sizes.items():
         png = (ROOT / f"docs/pictures/{name}.png").read_bytes()
