@@ -56,7 +56,7 @@ class Options:
         redis_url: the store that holds the events.
         service_url: the service that knows who may look, without a slash at the end.
         cluster: the store is a Redis Cluster.
-        data_dir: folder of finished sounds and of recordings.
+        data_dir: folder of finished sounds, of recordings, and of further languages.
     """
 
     redis_url: str
@@ -146,7 +146,8 @@ async def running(options: Options, clock: Clock | None = None) -> AsyncIterator
     async with aiohttp.ClientSession(timeout=timeout) as client:
         keeper = Doorkeeper(options.service_url, client)
         sounds = Sounds(options.data_dir / "sounds", Synthesis())
-        voices = Voices(hub, clock, keeper.centre, load_packs(PACKS), sounds, options.data_dir / "clips")
+        packs = load_packs(PACKS, options.data_dir / "languages")
+        voices = Voices(hub, clock, keeper.centre, packs, sounds, options.data_dir / "clips")
         await sounds.synthesis.start()
         app = web.Application()
         setup(app, Door(hub, keeper.authorize, clock, voices=voices))

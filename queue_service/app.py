@@ -268,7 +268,8 @@ class Service:
             await hub.start()
             data_dir = self.settings.data_dir
             sounds = Sounds(data_dir / "sounds", Synthesis())
-            self._voices = Voices(hub, self.clock, self._in_force, load_packs(PACKS), sounds, data_dir / "clips")
+            packs = load_packs(PACKS, data_dir / "languages")
+            self._voices = Voices(hub, self.clock, self._in_force, packs, sounds, data_dir / "clips")
             stack.push_async_callback(self._voices.stop)
             waking = asyncio.create_task(sounds.synthesis.start())  # a second on a slow machine, beside everything else
             runner = web.AppRunner(self._application(hub), **RUNNER_OPTIONS, shutdown_timeout=3)

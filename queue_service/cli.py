@@ -19,7 +19,7 @@ import structlog
 import uvloop
 
 from displays.budget import voice_table
-from displays.speech import PACKS, load_packs
+from displays.speech import PACKS, FaultyPack, load_packs
 from queue_service import app, library
 from queue_service.archive.archive import Archive, ArchiveUnusable
 from queue_service.archive.dossiers import DossierStore
@@ -418,6 +418,8 @@ def _go(work: Coroutine[Any, Any, None]) -> None:
         _fail(refusal.detail, 1)
     except FaultyCentre as faulty:
         _fail(f"A centre file is faulty:\n{faulty}", 1)
+    except FaultyPack as faulty:
+        _fail(f"A language cannot be spoken: {faulty}", 1)
     except OSError as trouble:
         named = f"{trouble.filename}: " if trouble.filename else ""
         _fail(f"{named}{trouble.strerror or trouble}.", 5)

@@ -265,3 +265,51 @@ def test_a_pack_in_another_folder_replaces_ours(tmp_path: Path):
 
     assert {"vi", "en"} <= set(packs)
     assert "Ticket {number}, go to counter {counter}." == packs["en"].phrases.call
+
+
+A_TEST_LANGUAGE = """
+# No real language: words in the manner of Tay, made up for this test.
+language = "tyz"
+
+[phrases]
+call = "Xo {number}, pay {counter}."
+again = "Xo {number}, pay {counter}, {times}."
+short = "{number}, {counter}."
+
+[dialects.north]
+voice = "vi"
+
+[letters]
+{letters}
+
+[numbers.cardinal]
+0 = "o"
+1 = "net"
+2 = "song"
+10 = "xip[ >cardinal>]"
+20 = "< xip[ >cardinal>]"
+100 = "< pac[ >cardinal>]"
+1000 = "< xien[ >cardinal>]"
+
+[numbers.digit]
+0 = "=cardinal="
+
+[numbers.ordinal]
+0 = "tu =cardinal="
+"""
+
+
+def test_a_third_language_is_a_file(tmp_path: Path):
+    """Dropped into a folder and named by the centre, it is spoken when the ticket asks; no code knows it."""
+    letters = "\n".join(f'{letter} = "{letter.lower()}i"' for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    digits = "\n".join(f'{digit} = "d{digit}"' for digit in range(3, 10))
+    text = A_TEST_LANGUAGE.replace("{letters}", letters).replace('2 = "song"', f'2 = "song"\n{digits}')
+    (tmp_path / "tyz.toml").write_text(text, "utf-8")
+    packs = load_packs(PACKS, tmp_path)
+    centre = msgspec.structs.replace(a_centre(21), languages=("vi", "en", "tyz"))
+
+    vietnamese, other = speech_of(centre, packs).said(call("A012", "q21", rings=2, language="tyz"), "full")
+    assert "vi" == vietnamese.language
+    assert ("tyz", "Xo ai, o net song, pay song xip net, tu song.") == (other.language, other.text)
+    assert ["vi", "en", "tyz"] == list(speech_of(centre, packs).words())
+    assert "d9" in speech_of(centre, packs).words()["tyz"]
