@@ -2,21 +2,29 @@
  * The words of the pages: one catalogue per language, the same keys and the same `{placeholders}` in each (a test compares them).
  * The chosen language is reactive: whatever calls `t` in a component is drawn again when it changes.
  */
-import en from "@texts/en.json";
 import vi from "@texts/vi.json";
 
-export type Language = "vi" | "en";
-export type Key = keyof typeof vi & keyof typeof en;
+/** Its code, as the file of its catalogue is named. */
+export type Language = string;
+export type Key = keyof typeof vi;
 /** The stem of a pair of keys `<stem>.one`, `<stem>.other`, for words that follow a count. */
 export type CountKey = Key extends infer K ? (K extends `${infer Stem}.other` ? Stem : never) : never;
 export type Values = Record<string, string | number>;
 
-export const LANGUAGES: { id: Language; name: string }[] = [
-  { id: "vi", name: "Tiếng Việt" },
-  { id: "en", name: "English" },
-];
+type Catalogue = Record<string, string>;
 
-const catalogues: Record<Language, Record<string, string>> = { vi, en };
+/** One file a language: who adds a catalogue has added a language. */
+const catalogues: Record<Language, Catalogue> = Object.fromEntries(
+  Object.entries(import.meta.glob<Catalogue>("@texts/*.json", { eager: true, import: "default" })).map(([file, words]) => [
+    file.replace(/^.*\/|\.json$/g, ""),
+    words,
+  ]),
+);
+
+/** Vietnamese first. */
+export const LANGUAGES: { id: Language; name: string }[] = Object.entries(catalogues)
+  .map(([id, words]) => ({ id, name: words["shared.language-name"] ?? id }))
+  .sort((a, b) => Number(b.id === "vi") - Number(a.id === "vi") || a.id.localeCompare(b.id));
 
 let chosen = $state<Language>("vi");
 
@@ -45,18 +53,23 @@ export function rememberLanguage(id: Language): void {
 
 /** The text of `key` in the chosen language, or in `as` for what must stay in its own language. */
 export function t(key: Key, values: Values = {}, as: Language = chosen): string {
-  return fill(catalogues[as][key] ?? key, values);
+  return fill(word(as, key), values);
 }
 
 /** The text that fits `n`: English says "1 person, 2 people"; Vietnamese says the same twice. */
 export function tn(stem: CountKey, n: number, values: Values = {}, as: Language = chosen): string {
   const form = as === "en" && n === 1 ? "one" : "other";
-  return fill(catalogues[as][`${stem}.${form}`] ?? stem, { n, ...values });
+  return fill(word(as, `${stem}.${form}`), { n, ...values });
 }
 
 /** The name of a thing of the centre in the chosen language; what has no English name keeps its own. */
 export function nameOf(thing: { name: string; name_en?: string | null }): string {
   return chosen === "en" && thing.name_en ? thing.name_en : thing.name;
+}
+
+/** What a catalogue lacks stands there in Vietnamese. */
+function word(as: Language, key: string): string {
+  return catalogues[as]?.[key] ?? catalogues["vi"]?.[key] ?? key;
 }
 
 function fill(text: string, values: Values): string {
