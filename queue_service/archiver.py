@@ -26,7 +26,7 @@ from queue_service.events import Event
 LEASE: Final = "archiver"
 LEASE_S: Final = 30
 ROUND_S: Final = 2.0
-BATCH: Final = 100
+BATCH: Final = 50
 """Events of one transaction: the loop that answers presses never works longer than for these."""
 BATCHES_AT_ONCE: Final = 50
 """After so many the lease is taken again."""

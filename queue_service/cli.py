@@ -1,6 +1,6 @@
 """
-The command line: ``queue-service run``, ``serve``, ``check-centre``, ``import-centre``, ``functions``, ``users``,
-``devices``, ``dossiers``.
+The command line: ``queue-service run``, ``serve``, ``check-centre``, ``import-centre``, ``backup``, ``restore``,
+``functions``, ``users``, ``devices``, ``dossiers``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import click
 import structlog
 import uvloop
+from redis.asyncio import Redis
 
 from displays.budget import voice_table
 from displays.speech import PACKS, FaultyPack, load_packs
@@ -25,6 +27,7 @@ from queue_service.archive.archive import Archive, ArchiveUnusable
 from queue_service.archive.dossiers import DossierStore
 from queue_service.audit import Audit
 from queue_service.authority import DEVICE_ROLES, EVERYWHERE, STAFF_ROLES, By, Identity
+from queue_service.backup import SKIP, BackupRefused, Installation, Manifest
 from queue_service.centre import Centre, build, check, load_centre
 from queue_service.centre_file import FaultyCentre, parse
 from queue_service.channel import Channel
@@ -144,6 +147,44 @@ def renew_epoch(centres: tuple[str, ...]) -> None:
             click.echo(f"{id}: a new event order has begun.")
 
     _go(_with_store(work))
+
+
+@commands.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(file: Path) -> None:
+    """Write everything of this installation to FILE, while it runs or not."""
+
+    async def work(installation: Installation) -> None:
+        manifest = await installation.backup(file)
+        click.echo(f"{file}: {_contents(manifest)}")
+
+    _go(_with_memories(work))
+
+
+@commands.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Give up what store and archive hold.")
+@click.option(
+    "--skip",
+    default=SKIP,
+    show_default=True,
+    type=click.IntRange(0, 999),
+    help="Numbers that each department leaves out, because they may have been given out after the backup.",
+)
+def restore(file: Path, replace: bool, skip: int) -> None:
+    """Put the backup in FILE in force; no worker may run."""
+
+    async def work(installation: Installation) -> None:
+        manifest = await installation.restore(file, replace=replace, skip=skip)
+        click.echo(f"Restored: {_contents(manifest)}")
+
+    _go(_with_memories(work))
+
+
+def _contents(manifest: Manifest) -> str:
+    taken = datetime.fromtimestamp(manifest.taken_at_ms / 1000, UTC).astimezone()
+    rows = sum(manifest.tables.values())
+    return f"{len(manifest.centres)} centres, {rows} rows of the archive, as of {taken:%Y-%m-%d %H:%M:%S %z}."
 
 
 @commands.command()
@@ -351,26 +392,30 @@ class House(NamedTuple):
         return By(operator, self.dispatch.clock.now_ms())
 
 
-async def _with_store(work: Callable[[House], Awaitable[None]]) -> None:
-    """
-    Do *work* with the installation's store, the configured one or the embedded one (running or not), and its archive.
-    """
+async def _opened(stack: AsyncExitStack) -> tuple[Redis, TicketStore, Archive]:
+    """Both memories of the installation, closed with *stack*: the store is the configured or the embedded one."""
     settings = _settings()
+    url = settings.redis_url
+    if url is None:
+        embedded = EmbeddedServer(settings.data_dir)
+        stack.push_async_callback(embedded.stop)
+        url = await embedded.start()
+    client = app.connect(url)
+    stack.push_async_callback(client.aclose)
+    channel = Channel(client.connection_pool.make_connection)
+    stack.push_async_callback(channel.close)
+    await app.check_server(client)
+    store = TicketStore(channel, client)
+    await app.prepare(store)
+    archive = await Archive.open(settings.archive_url)
+    stack.push_async_callback(archive.close)
+    return client, store, archive
+
+
+async def _with_store(work: Callable[[House], Awaitable[None]]) -> None:
+    """Do *work* with the installation, whether it runs or not."""
     async with AsyncExitStack() as stack:
-        url = settings.redis_url
-        if url is None:
-            embedded = EmbeddedServer(settings.data_dir)
-            stack.push_async_callback(embedded.stop)
-            url = await embedded.start()
-        client = app.connect(url)
-        stack.push_async_callback(client.aclose)
-        channel = Channel(client.connection_pool.make_connection)
-        stack.push_async_callback(channel.close)
-        await app.check_server(client)
-        store = TicketStore(channel, client)
-        await app.prepare(store)
-        archive = await Archive.open(settings.archive_url)
-        stack.push_async_callback(archive.close)
+        client, store, archive = await _opened(stack)
         identities = Identities(client)
         audit = Audit(archive, await identities.key_of_places())
         stack.push_async_callback(audit.close)
@@ -379,6 +424,13 @@ async def _with_store(work: Callable[[House], Awaitable[None]]) -> None:
         dispatch = Dispatch(store, SystemClock(), audit=audit)
         staff = Staff(archive, identities, passwords, audit)
         await work(House(identities, dispatch, staff, Devices(identities, dispatch, audit)))
+
+
+async def _with_memories(work: Callable[[Installation], Awaitable[None]]) -> None:
+    """Do *work* with what the installation remembers, and leave nothing there that was not."""
+    async with AsyncExitStack() as stack:
+        client, store, archive = await _opened(stack)
+        await work(Installation(client, Dispatch(store, SystemClock()), archive))
 
 
 def _settings() -> Settings:
@@ -416,6 +468,8 @@ def _go(work: Coroutine[Any, Any, None]) -> None:
         _fail(str(trouble), app.StoreUnusable.exit_code)
     except QueueError as refusal:
         _fail(refusal.detail, 1)
+    except BackupRefused as refusal:
+        _fail(str(refusal), 1)
     except FaultyCentre as faulty:
         _fail(f"A centre file is faulty:\n{faulty}", 1)
     except FaultyPack as faulty:

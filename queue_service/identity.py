@@ -102,14 +102,19 @@ def _store_faults() -> Iterator[None]:
         raise refusal from error
 
 
+def hash_keys(tag: str = "identity") -> tuple[str, ...]:
+    """The keys of all that is kept here, each a hash."""
+    nouns = ("generations", "sessions", "sessions_seen", "devices", "devices_seen", "secrets")
+    return tuple(f"qs:{{{tag}}}:{noun}" for noun in nouns)
+
+
 class _Hashes:
     """The hashes of one tag, and the two ways to speak of them; a fault of the store becomes StoreAway."""
 
     def __init__(self, client: Redis, tag: str) -> None:
         self._client = client
-        self.generations, self.sessions, self.sessions_seen, self.devices, self.devices_seen, self.secrets = (
-            f"qs:{{{tag}}}:{noun}"
-            for noun in ("generations", "sessions", "sessions_seen", "devices", "devices_seen", "secrets")
+        self.generations, self.sessions, self.sessions_seen, self.devices, self.devices_seen, self.secrets = hash_keys(
+            tag
         )
 
     async def do(self, *command: str | bytes | int) -> Any:

@@ -64,6 +64,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_database()
 
 
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What argon2 costs is tested elsewhere."""
+    monkeypatch.setattr("queue_service.passwords._MEMORY_KIB", 64)
+    monkeypatch.setattr("queue_service.passwords._TIME_COST", 1)
+
+
 def _await_answer(path: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 10
     while process.poll() is None and time.monotonic() < deadline:

@@ -168,7 +168,7 @@ class Archive:
                 async with self._engine.begin() as connection:
                     if connection.dialect.name == "postgresql":
                         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-                    await connection.run_sync(_upgrade)
+                    await connection.run_sync(upgrade)
             self._is_prepared = True
 
     @contextmanager
@@ -204,7 +204,9 @@ def _engine(url: str) -> AsyncEngine:
 
 
 def _sqlite(address: URL) -> AsyncEngine:
-    Path(address.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = Path(address.database or "")
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)  # what people came for is nobody else's business
     engine = create_async_engine(
         address.set(drivername="sqlite+aiosqlite"),
         pool_size=CONNECTIONS,
@@ -252,13 +254,33 @@ def _manners() -> dict[str, Any]:
     }
 
 
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if not known.issuperset(MigrationContext.configure(connection).get_current_heads()):
+def revision_of(connection: Connection) -> str:
+    """The step that the tables of an archive have reached; empty before the first."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def known_revisions() -> list[str]:
+    """The steps that this version knows, the first one first."""
+    return [step.revision for step in ScriptDirectory.from_config(_alembic()).walk_revisions()][::-1]
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """
+    Bring the tables to *revision*, in the transaction of *connection*.
+
+    Raises:
+        ArchiveUnusable: they are of a newer version than this one.
+    """
+    if revision_of(connection) not in ["", *known_revisions()]:
         raise ArchiveUnusable(
             "The archive was changed by a newer version of the service; install that version, or restore a backup."
         )
-    command.upgrade(config, "head")
+    config = _alembic()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config

@@ -7,6 +7,9 @@ older archive gets them; a test holds the two against each other on both databas
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from sqlalchemy import JSON, MetaData, Table
@@ -35,3 +38,10 @@ Transaction: TypeAlias = AsyncConnection
 def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT into *table* that knows ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def all_tables() -> list[Table]:
+    """Every table of every room, those that others refer to first."""
+    for room in pkgutil.iter_modules([str(Path(__file__).parent)], "queue_service.archive."):
+        importlib.import_module(room.name)
+    return metadata.sorted_tables

@@ -43,6 +43,7 @@ PLAN = {
     """,
     "middle": """
         queue_service.dispatch queue_service.registry queue_service.relay queue_service.sweeper queue_service.archiver
+        queue_service.backup
         queue_service.identity queue_service.passwords queue_service.audit queue_service.staff queue_service.devices
         queue_service.mirrors
         displays.hub displays.screen displays.voice
@@ -80,7 +81,7 @@ NEIGHBOURS = {
 BUILD_A_CORE = ("loadtest.replay", "loadtest.whatif", "loadtest.bench_*")
 
 # Above the core, who speaks Redis all the same: the feed reads what the core wrote, accounts have keys of their own.
-SPEAK_REDIS = {"displays.feed", "queue_service.identity"}
+SPEAK_REDIS = {"displays.feed", "queue_service.identity", "queue_service.backup"}
 
 # The words do no I/O: of the outside they know codecs and the calendar, of the standard library nothing that waits.
 CODECS = {"msgpack", "msgspec", "holidays"}

@@ -11,12 +11,6 @@ from service_world import House, a_hall, a_house
 
 
 @pytest.fixture
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queue_service.passwords._MEMORY_KIB", 64)
-    monkeypatch.setattr("queue_service.passwords._TIME_COST", 1)
-
-
-@pytest.fixture
 async def house(redis_url: str, tmp_path: Path, cheap_passwords: None) -> AsyncIterator[House]:
     """A service with a centre of its own."""
     async with a_house(redis_url, tmp_path, a_hall()) as house:

@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError
 
+from queue_service.backup import Installation
 from queue_service.clock import SystemClock, business_day
 from queue_service.embedded import die_with_parent, find_binary
+from queue_service.store import lease_key
 from service_world import House, a_hall, a_house
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +66,9 @@ class Guarded(NamedTuple):
 
     def client(self, user: str, password: str) -> Redis:
         return Redis(unix_socket_path=str(self.socket), username=user, password=password)
+
+    def asynchronous(self, user: str, password: str) -> AsyncRedis:
+        return AsyncRedis(unix_socket_path=str(self.socket), username=user, password=password)
 
 
 def _hash(password: str) -> str:
@@ -168,6 +174,17 @@ async def test_accounts_and_devices_need_no_more(house: House, guarded: Guarded)
     assert await identities.devices.revoke(made.id)
     await staff.remove("thu", house.operator)
     await identities.sessions.sweep(house.service.clock.now_ms())
+    assert [] == await _denied(guarded)
+
+
+async def test_a_backup_and_a_restore_need_no_more(house: House, guarded: Guarded, tmp_path: Path):
+    """What `queue-service backup` and `restore` do, but for a worker that runs."""
+    await house.kiosk.issue()
+    async with guarded.asynchronous("queue", SERVICES) as client:
+        installation = Installation(client, house.service._dispatch, house.service._archive)
+        await installation.backup(tmp_path / "backup")
+        await client.delete(lease_key("sweeper"), lease_key("archiver"))
+        await installation.restore(tmp_path / "backup", replace=True)
     assert [] == await _denied(guarded)
 
 

@@ -310,6 +310,76 @@ async def test_two_hundred_lost_replies(
         await crowd.check(house.chief)
 
 
+# A backup
+
+
+async def told(program: Program, *words: str) -> str:
+    """What `queue-service` says to *words*, with the settings of *program*."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "queue_service", *words, env=program.environ,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert 0 == process.returncode, out.decode()
+    return out.decode()
+
+
+@pytest.mark.timeout(300)  # two services and two commands are started
+async def test_a_backup_under_load_becomes_another_installation(
+    program: Program, session: ClientSession, tmp_path: Path
+) -> None:
+    """
+    Taken while people press, then everything is killed: elsewhere every press answered before is there, a screen takes
+    a fresh snapshot, numbers are new.
+    """
+    await program.start(session)
+    devices = program.demo["centres"][CENTRE]
+    kiosk = Caller(session, program.base, CENTRE, devices["kiosks"][0]["token"])
+    desk, chief, officer = await signed_in(session, program, "huongdan", "truongca", "q01")
+    board, path = devices["boards"][0], f"boards/{devices['boards'][0]['id']}"
+    crowd, is_enough = Crowd(), False
+
+    async with asyncio.TaskGroup() as group:
+        for who in (kiosk, desk, chief):
+            group.create_task(crowd.visitor(who, ("tpht",), lambda: is_enough))
+        group.create_task(crowd.officer(officer, "q01", lambda: is_enough))
+        await crowd.reaches(30)
+        before = list(crowd.pressed)
+        said = await told(program, "backup", str(tmp_path / "backup"))
+        assert "1 centres" in said, said
+        await crowd.reaches(len(crowd.pressed) + 10)
+        seen = (await Caller(session, program.base, CENTRE, board["token"]).get(path)).value
+        is_enough = True
+    await program.end(signal.SIGKILL)
+
+    (tmp_path / "elsewhere/data").mkdir(parents=True)
+    other = Program(tmp_path / "elsewhere")
+    (other.folder / "data/demo.json").write_bytes((program.folder / "data/demo.json").read_bytes())
+    assert "Restored" in await told(other, "restore", str(tmp_path / "backup"))
+    await other.start(session)
+    try:
+        issued = [press.answer.ticket for press in before if press.path == "tickets"]
+        kiosk.base = desk.base = chief.base = officer.base = other.base
+        for ticket in issued:
+            assert ticket["number"] == (await desk.look(ticket["id"]))["number"]
+        for press in before:
+            if press.who is desk and press.answer.status in (200, 201):
+                assert press.answer.raw == (await press.who.press(press.path, press.body, press.key)).raw
+
+        screen = await Caller(session, other.base, CENTRE, board["token"]).socket(
+            f"{path}/stream", epoch=seen["epoch"], seq=seen["seq"]
+        )
+        start = await screen.begins()
+        assert ("snapshot", False) == (start["type"], start["recovered"])
+        assert seen["epoch"] != start["epoch"]
+        await screen.leave()
+
+        given_out = {press.answer.ticket["number"] for press in crowd.pressed if press.path == "tickets"}
+        assert (await kiosk.issue("tpht"))["number"] not in given_out
+    finally:
+        await other.end(signal.SIGTERM)
+
+
 # Stops and starts
 
 
