@@ -19,6 +19,7 @@ const PAGES: Record<string, string> = {
   console: "counters/web",
   supervisor: "queue_service/web/supervisor",
   phone: "queue_service/web/phone",
+  track: "queue_service/web/track",
   start: "queue_service/web/start",
   admin: "queue_service/web/admin",
   docs: "queue_service/web/docs",

@@ -24,6 +24,7 @@ PAGES: Final[Mapping[str, str]] = {
     "/admin/{centre}": "admin",
     "/supervisor/{centre}": "supervisor",
     "/t/{centre}/{ticket}": "phone",
+    "/track": "track",
 }
 """Address -> name of the built page."""
 

@@ -257,6 +257,10 @@ class Hall:
         path = f"/centres/{self.centre}/counters/{counter}/{press}"
         return self.house.call("POST", path, body, self._tokens[counter])
 
+    def dossier(self, path: str, body: object) -> Any:
+        """A press on a dossier; an empty *path* takes one in."""
+        return self.house.call("POST", f"/centres/{self.centre}/dossiers{path}", body, self._manager())
+
     def calls(self) -> list[str]:
         """Every call of the day, in order: ``A001 → q01``."""
         events = self.house.call("GET", f"/centres/{self.centre}/events?limit=1000", token=self._manager())["events"]

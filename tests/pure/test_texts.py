@@ -18,7 +18,7 @@ PAGES = {"shared": "queue_service/web/shared", "kiosk": "queue_service/web/kiosk
 PAGES |= {"console": "counters/web", "phone": "queue_service/web/phone", "start": "queue_service/web/start"}
 PAGES |= {"supervisor": "queue_service/web/supervisor"}
 PAGES |= {"alarm": "queue_service/http_api", "docs": "queue_service/web/docs", "panel": "displays"}
-PAGES |= {"admin": "queue_service/web/admin"}
+PAGES |= {"admin": "queue_service/web/admin", "track": "queue_service/web/track"}
 KEY = re.compile(rf"""["'`]((?:{"|".join(PAGES)})\.(?:[a-z0-9_.-]|\$\{{[^`]*?\}})+)["'`]""")
 """A key in quotes; one put together (`console.class-${ticket.class}`) stands for every key that fits."""
 HOLE = re.compile(r"\$\{[^`]*?\}")
