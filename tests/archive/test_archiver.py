@@ -306,12 +306,14 @@ async def test_a_process_that_is_killed_repeats_nothing_and_leaves_nothing_out(
     for share in (0.3, 0.6):
         await world.hall.client.delete(lease_key("archiver"))
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, redis_url, database_url, cwd=ROOT)
-        async with asyncio.timeout(60):
-            while await world.count() < share * len(recorded):
-                assert process.returncode is None
-                await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+        try:
+            async with asyncio.timeout(60):
+                while await world.count() < share * len(recorded):
+                    assert process.returncode is None
+                    await asyncio.sleep(0.01)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
         copied = await world.copied()
         assert recorded[: len(copied)] == copied
         assert len(copied) < len(recorded)

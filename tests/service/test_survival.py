@@ -356,8 +356,8 @@ async def test_a_backup_under_load_becomes_another_installation(
     other = Program(tmp_path / "elsewhere")
     (other.folder / "data/demo.json").write_bytes((program.folder / "data/demo.json").read_bytes())
     assert "Restored" in await told(other, "restore", str(tmp_path / "backup"))
-    await other.start(session)
     try:
+        await other.start(session)
         issued = [press.answer.ticket for press in before if press.path == "tickets"]
         kiosk.base = desk.base = chief.base = officer.base = other.base
         for ticket in issued:
@@ -377,7 +377,7 @@ async def test_a_backup_under_load_becomes_another_installation(
         given_out = {press.answer.ticket["number"] for press in crowd.pressed if press.path == "tickets"}
         assert (await kiosk.issue("tpht"))["number"] not in given_out
     finally:
-        await other.end(signal.SIGTERM)
+        await other.end(signal.SIGKILL)
 
 
 # Stops and starts
