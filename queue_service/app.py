@@ -65,6 +65,7 @@ from queue_service.http_api.halls import Halls
 from queue_service.http_api.health import Health
 from queue_service.http_api.lookups import Centres
 from queue_service.http_api.messages import Messages
+from queue_service.http_api.oidc import Oidc, Server
 from queue_service.http_api.plans import Plans
 from queue_service.http_api.sessions import Sessions
 from queue_service.http_api.tickets import Tickets
@@ -381,6 +382,13 @@ class Service:
         register(
             app,
             Sessions(self._staff, self.clock, is_secure=guard.is_secure, installation=installation),
+            Oidc(
+                self._identity_server(),
+                self._staff,
+                self.clock,
+                public_url=self.settings.public_url,
+                is_secure=guard.is_secure,
+            ),
             Users(self._staff, self._dispatch),
             DeviceDoor(Devices(self._identities, self._dispatch, self._audit), self._dispatch),
             AuditDoor(self._audit, self._dispatch),
@@ -421,6 +429,12 @@ class Service:
 
         app.on_shutdown.append(close_streams)
         return app
+
+    def _identity_server(self) -> Server | None:
+        settings = self.settings
+        if settings.oidc_issuer is None:
+            return None
+        return Server(settings.oidc_issuer, settings.oidc_client, settings.oidc_secret, settings.oidc_claim)
 
     async def _authorize(self, request: web.Request, centre: str, board: str) -> Viewer:
         """Who looks at *board*: its own device, another screen of the centre, or staff."""

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 LogForm = Literal["json", "console"]
 
 PREFIX: Final = "QUEUE_"
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 EXPLAINED: Final = {
     "QUEUE_HOST": "address to listen on; default 127.0.0.1, this machine only",
@@ -32,6 +33,10 @@ EXPLAINED: Final = {
     "QUEUE_SLIP_KEY": "64 hexadecimal digits that dossier slips are made with; default: slip.key in the data folder",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
+    "QUEUE_OIDC_ISSUER": "https:// address of an identity server to sign in by; default none",
+    "QUEUE_OIDC_CLIENT": "what the identity server knows us by; default queue-service",
+    "QUEUE_OIDC_SECRET": "our secret at the identity server; default none, for a public client",
+    "QUEUE_OIDC_CLAIM": "which word of its tokens is the name of an account; default preferred_username",
     "QUEUE_PUBLIC_URL": "http:// or https:// address under which phones reach the pages; default: where we listen",
 }
 """Every name we read, each with a sentence for the operator."""
@@ -54,6 +59,7 @@ class Settings:
         slip_key: None means: a file in `data_dir`, made at the first start.
         centres: centre files in the order given.
         public_url: without a slash at the end; None means: where we listen.
+        oidc_issuer: None means: nobody signs in by an identity server.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +73,10 @@ class Settings:
     centres: tuple[Path, ...] = ()
     log: LogForm = "json"
     public_url: str | None = None
+    oidc_issuer: str | None = None
+    oidc_client: str = "queue-service"
+    oidc_secret: str | None = None
+    oidc_claim: str = "preferred_username"
 
     @property
     def archive_url(self) -> str:
@@ -101,6 +111,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     slip_key = given.get("QUEUE_SLIP_KEY")
     if slip_key is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", slip_key):
         faults.append("QUEUE_SLIP_KEY must be 64 hexadecimal digits; make it with: openssl rand -hex 32")
+    oidc_issuer = _address(given, faults, "QUEUE_OIDC_ISSUER", "https", "http")
+    if oidc_issuer and oidc_issuer.startswith("http:") and urlsplit(oidc_issuer).hostname not in LOOPBACK:
+        faults.append("QUEUE_OIDC_ISSUER must begin with https://, but on this machine itself.")
+    if oidc_issuer and not public_url:
+        faults.append("QUEUE_OIDC_ISSUER needs QUEUE_PUBLIC_URL, the address that browsers come back to.")
     replicas = given.get("QUEUE_REPLICAS", "0")
     if not (replicas.isascii() and replicas.isdigit() and int(replicas) <= 5):
         faults.append(f"QUEUE_REPLICAS is {replicas!r}; it must be a number from 0 to 5.")
@@ -125,6 +140,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         centres=tuple(Path(part) for part in given.get("QUEUE_CENTRES", "").split(os.pathsep) if part),
         log=cast(LogForm, log),
         public_url=public_url.rstrip("/") if public_url else None,
+        oidc_issuer=oidc_issuer,
+        oidc_client=given.get("QUEUE_OIDC_CLIENT", default.oidc_client),
+        oidc_secret=given.get("QUEUE_OIDC_SECRET"),
+        oidc_claim=given.get("QUEUE_OIDC_CLAIM", default.oidc_claim),
     )
 
 

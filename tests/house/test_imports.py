@@ -44,7 +44,8 @@ PLAN = {
     "middle": """
         queue_service.dispatch queue_service.registry queue_service.relay queue_service.sweeper queue_service.archiver
         queue_service.backup
-        queue_service.identity queue_service.passwords queue_service.audit queue_service.staff queue_service.devices
+        queue_service.identity queue_service.passwords queue_service.audit
+        queue_service.oidc queue_service.staff queue_service.devices
         queue_service.mirrors
         displays.hub displays.screen displays.voice
     """,
