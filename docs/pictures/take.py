@@ -97,12 +97,27 @@ async def take(browser: Browser, demo: dict[str, Any]) -> None:
         await page.wait_for_timeout(3000)
         await shoot(page, "kiosk")
 
+    await administrate(browser, base, hall)
     officer, ticket = await sit_down(browser, base, hall)
     async with a_page(browser, f"{base}/t/{CENTRE}/{ticket}", 390, 844) as page:
         await page.wait_for_timeout(2500)
         await shoot(page, "phone")
     await control_room(browser, base, hall)
     await officer.close()
+
+
+async def administrate(browser: Browser, base: str, hall: dict[str, Any]) -> None:
+    """The people of the centre, and the audit, as its administrator sees them."""
+    person = next(person for person in hall["staff"] if "admin" in person["roles"])
+    async with a_page(browser, f"{base}/admin/{CENTRE}", 1366, 768) as page:
+        await page.locator("input[autocomplete=username]").fill(person["name"])
+        await page.locator("input[type=password]").fill(person["password"])
+        await page.locator("form button").click()
+        for tab in ("users", "audit"):
+            await page.locator(f'nav a[href="?tab={tab}"]').click()
+            await page.locator(".table table").wait_for()
+            await page.wait_for_timeout(500)
+            await shoot(page, f"admin-{tab}")
 
 
 async def sit_down(browser: Browser, base: str, hall: dict[str, Any]) -> tuple[Any, str]:

@@ -287,6 +287,8 @@ def test_pictures_are_small_and_of_the_size_of_their_screen():
         "supervisor": (1366, 768),
         "supervisor-lines": (1920, 1080),
         "supervisor-phone": (390, 844),
+        "admin-users": (1366, 768),
+        "admin-audit": (1366, 768),
     }
     for name, size in sizes.items():
         png = (ROOT / f"docs/pictures/{name}.png").read_bytes()

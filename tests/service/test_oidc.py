@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,12 +16,13 @@ import pytest
 from aiohttp import ClientSession, CookieJar, DummyCookieJar, web
 from aiohttp.test_utils import TestServer
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
+from joserfc.jwk import ECKey, KeySet, RSAKey
 from redis.asyncio import Redis
 
 from queue_service.app import Service
 from queue_service.centre import to_json
 from queue_service.clock import SystemClock
+from queue_service.guard import COOKIE
 from queue_service.http_api import oidc as door
 from queue_service.identity import Identities
 from queue_service.oidc import Attempt
@@ -113,13 +115,11 @@ class Scene:
         return str(self.server.asked["state"])
 
     async def come_back(self, **query: str) -> tuple[int, str, bool]:
-        """Status, where to, and whether somebody is signed in."""
+        """Status, where to, and whether this answer signs somebody in."""
         url = f"{self.house.service.base}{door.CALLBACK}"
         async with self.browser.get(url, params=query, allow_redirects=False) as answer:
-            where = answer.headers.get("Location", "")
-            status = answer.status
-        async with self.browser.get(f"{self.house.service.base}/api/v1/session") as session:
-            return status, where, session.status == 200
+            session = answer.cookies.get(COOKIE)
+            return answer.status, answer.headers.get("Location", ""), session is not None and bool(session.value)
 
     async def sign_in(self) -> tuple[str, bool]:
         """The whole way."""
@@ -173,40 +173,41 @@ async def test_whom_the_identity_server_knows_is_signed_in_and_back_on_the_page(
 NOW_S = SystemClock().now_ms() // 1000
 
 
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"iss": "https://another.example"},
-        {"iss": None},
-        {"aud": "another-client"},
-        {"aud": None},
-        {"aud": []},
-        {"aud": 7},
-        {"aud": [CLIENT, "another"]},
-        {"aud": [CLIENT, "another"], "azp": "another"},
-        {"azp": "another"},
-        {"exp": NOW_S - 3600},
-        {"exp": None},
-        {"exp": "tomorrow"},
-        {"exp": True},
-        {"iat": NOW_S - 3600},
-        {"iat": NOW_S + 3600},
-        {"iat": None},
-        {"nbf": NOW_S + 3600},
-        {"nbf": "now"},
-        {"nonce": "of another attempt"},
-        {"nonce": None},
-        {"nonce": 7},
-        {"preferred_username": None},
-        {"preferred_username": ["lan"]},
-        {"preferred_username": "x" * 65},
-        {"preferred_username": "somebody-without-an-account"},
-    ],
-    ids=str,
-)
-async def test_a_token_that_proves_nothing_signs_nobody_in(scene: Scene, claims: dict[str, Any]) -> None:
-    scene.server.spoil = claims
-    assert ("/admin/x?tab=own#sign-in=refused", False) == await scene.sign_in()
+BAD_CLAIMS: list[dict[str, Any]] = [
+    {"iss": "https://another.example"},
+    {"iss": None},
+    {"aud": "another-client"},
+    {"aud": None},
+    {"aud": []},
+    {"aud": 7},
+    {"aud": [CLIENT, "another"]},
+    {"aud": [CLIENT, "another"], "azp": "another"},
+    {"azp": "another"},
+    {"exp": NOW_S - 3600},
+    {"exp": None},
+    {"exp": "tomorrow"},
+    {"exp": True},
+    {"iat": NOW_S - 3600},
+    {"iat": NOW_S + 3600},
+    {"iat": None},
+    {"nbf": NOW_S + 3600},
+    {"nbf": "now"},
+    {"nonce": "of another attempt"},
+    {"nonce": None},
+    {"nonce": 7},
+    {"preferred_username": None},
+    {"preferred_username": ["lan"]},
+    {"preferred_username": "x" * 65},
+    {"preferred_username": "somebody-without-an-account"},
+]
+
+
+async def test_a_token_that_proves_nothing_signs_nobody_in(scene: Scene) -> None:
+    for claims in BAD_CLAIMS:
+        scene.server.spoil = claims
+        assert ("/admin/x?tab=own#sign-in=refused", False) == await scene.sign_in(), claims
+    scene.server.spoil = {}
+    assert (await scene.sign_in())[1]
 
 
 async def test_several_audiences_are_fine_if_we_are_the_one_that_asked(scene: Scene) -> None:
@@ -218,13 +219,16 @@ async def test_a_token_that_somebody_else_signed_signs_nobody_in(scene: Scene) -
     """Another key under the same name; our public key as a shared secret; no signature at all."""
     scene.server.key = OTHER
     assert not (await scene.sign_in())[1]
-    scene.server.key = OctKey.import_key(GOOD.as_pem(private=False))
-    scene.server.header = {"alg": "HS256", "kid": "one"}
-    assert not (await scene.sign_in())[1]
-    head, body = ({"alg": "none", "kid": "one"}, {"iss": scene.server.issuer})
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (head, body)]
-    scene.server.answer = {"body": json.dumps({"id_token": ".".join([*parts, ""])}), "content_type": "application/json"}
-    assert not (await scene.sign_in())[1]
+    for algorithm, secret in (("HS256", GOOD.as_pem(private=False)), ("none", b"")):
+        await scene.begin()
+        now_s = SystemClock().now_ms() // 1000
+        claims = {"iss": scene.server.issuer, "aud": CLIENT, "exp": now_s + 300, "iat": now_s}
+        claims |= {"nonce": scene.server.asked["nonce"], "preferred_username": scene.server.user}
+        head = {"alg": algorithm, "kid": "one"}
+        text = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (head, claims))
+        mark = base64.urlsafe_b64encode(hmac.digest(secret, text, "sha256")).rstrip(b"=") if secret else b""
+        scene.server.answer = {"body": json.dumps({"id_token": (text + b"." + mark).decode()})}
+        assert not (await scene.come_back(state=scene.server.asked["state"], code="a-code"))[2], algorithm
 
 
 async def test_keys_that_were_changed_are_fetched_again_and_not_without_end(
@@ -245,24 +249,23 @@ async def test_keys_that_were_changed_are_fetched_again_and_not_without_end(
     assert 2 == scene.server.keys_fetched
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"status": 400, "text": '{"error":"invalid_grant"}'},
-        {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}},
-        {"text": "no JSON"},
-        {"text": "[]"},
-        {"text": "{}"},
-        {"text": '{"id_token": 7}'},
-        {"text": '{"id_token": "a.b"}'},
-        {"text": '{"id_token": "ä.b.c"}'},
-        {"text": '{"id_token": "' + "A" * 300_000 + '"}'},
-    ],
-    ids=lambda answer: str(answer)[:40],
-)
-async def test_a_server_that_answers_nonsense_signs_nobody_in(scene: Scene, answer: dict[str, Any]) -> None:
-    scene.server.answer = answer
-    assert ("/admin/x?tab=own#sign-in=refused", False) == await scene.sign_in()
+BAD_ANSWERS: list[dict[str, Any]] = [
+    {"status": 400, "text": '{"error":"invalid_grant"}'},
+    {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}},
+    {"text": "no JSON"},
+    {"text": "[]"},
+    {"text": "{}"},
+    {"text": '{"id_token": 7}'},
+    {"text": '{"id_token": "a.b"}'},
+    {"text": '{"id_token": "ä.b.c"}'},
+    {"text": '{"id_token": "' + "A" * 300_000 + '"}'},
+]
+
+
+async def test_a_server_that_answers_nonsense_signs_nobody_in(scene: Scene) -> None:
+    for answer in BAD_ANSWERS:
+        scene.server.answer = answer
+        assert ("/admin/x?tab=own#sign-in=refused", False) == await scene.sign_in(), answer
 
 
 async def test_an_answer_belongs_to_the_browser_that_asked(scene: Scene) -> None:
@@ -284,7 +287,7 @@ async def test_an_answer_belongs_to_the_browser_that_asked(scene: Scene) -> None
         assert (400, "MALFORMED") == (answer.status, answer.code)
     state = await scene.begin()
     assert (302, "/admin/x?tab=own", True) == await scene.come_back(state=state, code="a-code")
-    assert (400, "", True) == await scene.come_back(state=state, code="a-code")
+    assert (400, "", False) == await scene.come_back(state=state, code="a-code")
 
 
 async def test_a_refusal_of_the_identity_server_leads_back(scene: Scene) -> None:
@@ -295,12 +298,10 @@ async def test_a_refusal_of_the_identity_server_leads_back(scene: Scene) -> None
     assert not (await scene.come_back(state=state, code="a-code", iss="https://another.example"))[2]
 
 
-@pytest.mark.parametrize(
-    "next", ["https://evil.example", "//evil.example", "/\\evil.example", "/a\nb", "javascript:x", ""]
-)
-async def test_nobody_is_led_to_another_host(scene: Scene, next: str) -> None:
-    answer = await scene.house.nobody.get(door.START, params={"next": next}, allow_redirects=False)
-    assert (400, "MALFORMED") == (answer.status, answer.code)
+async def test_nobody_is_led_to_another_host(scene: Scene) -> None:
+    for next in ("https://evil.example", "//evil.example", "/\\evil.example", "/a\nb", "javascript:x", ""):
+        answer = await scene.house.nobody.get(door.START, params={"next": next}, allow_redirects=False)
+        assert (400, "MALFORMED") == (answer.status, answer.code), next
 
 
 async def test_a_server_that_says_it_is_another_one_is_not_asked(scene: Scene) -> None:
