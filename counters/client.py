@@ -152,9 +152,22 @@ class Link:
             await self._until_answered("POST", "/session", body), type=_SessionAnswer
         ).token
 
+    async def sign_out(self) -> None:
+        """End the session, everywhere."""
+        await self._until_answered("DELETE", "/session")
+        self._token = None
+
     def identity(self) -> dict[str, str]:
         """The headers that say who is asking."""
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def token(self) -> str | None:
+        """The bearer of who has signed in, or of the device."""
+        return self._token
+
+    def url(self, path: str) -> str:
+        """The whole address of *path* (below ``/api/v1``)."""
+        return self._api + path
 
     def act_as(self, other: Link) -> None:
         """Be the same person as *other*, who has signed in already."""

@@ -9,8 +9,9 @@ replies that are folded in here.
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -194,6 +195,9 @@ class PressReply(msgspec.Struct, frozen=True, kw_only=True):
 
     counter: SeatView
     ticket: TicketView | None = None
+    epoch: str = ""
+    seq: int = 0
+    now_ms: int = 0
 
 
 class PendingPress(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,5 +271,44 @@ def fold(view: CounterView, reply: PressReply) -> CounterView:
     is_here = ticket is not None and ticket.state in (State.CALLED, State.SERVING)
     following = view.next if ticket is None or view.next is None or view.next.id != ticket.id else None
     return msgspec.structs.replace(
-        view, counter=reply.counter, ticket=ticket if is_here else None, parked=parked, next=following
+        view,
+        counter=reply.counter,
+        ticket=ticket if is_here else None,
+        parked=parked,
+        next=following,
+        epoch=reply.epoch or view.epoch,
+        seq=max(reply.seq, view.seq) if reply.epoch == view.epoch else reply.seq or view.seq,
     )
+
+
+def is_newer(answer: CounterView | PressReply, shown: CounterView) -> bool:
+    """
+    Whether *answer* may replace what is shown: answers overtake one another, the order of events does not.  In another
+    epoch the later question wins, which is the caller's to know.
+    """
+    return answer.epoch != shown.epoch or (answer.seq, answer.now_ms) >= (shown.seq, shown.now_ms)
+
+
+def primary(view: CounterView) -> Button:
+    """The natural next press: open, call, start, complete."""
+    if view.ticket is not None:
+        return Button.START if view.ticket.state is State.CALLED else Button.COMPLETE
+    return Button.CALL_NEXT if view.counter.state in ("open", "draining") else Button.OPEN
+
+
+def rings_left(view: CounterView, needed: int) -> int:
+    """How often the visitor must still be announced before absence counts."""
+    is_called = view.ticket is not None and view.ticket.state is State.CALLED
+    return max(0, needed - view.ticket.rings) if is_called and view.ticket is not None else 0
+
+
+def numbers_meant(typed: str, letters: Sequence[str]) -> tuple[str, ...]:
+    """
+    The printed numbers that typed digits may mean at this counter, letters of its own work first; a number typed with
+    its letter means itself.
+    """
+    found = re.fullmatch(r"\s*([A-Za-z]?)(\d{1,4})\s*", typed, re.ASCII)
+    if found is None:
+        return ()
+    digits = found[2].rjust(3, "0")
+    return (found[1].upper() + digits,) if found[1] else tuple(letter + digits for letter in letters)

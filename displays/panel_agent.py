@@ -9,7 +9,6 @@ It knows the feed (`follower`), ports (`device_port`) and adapters (`panels`), a
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,40 +26,18 @@ from displays.panel_file import PanelEntry, PanelFile
 from displays.panels import ADAPTERS, Adapter, Face, Ring, Verdict, brightness, face, idle
 from queue_service.clock import Clock
 from queue_service.device_file import PortEntry
-from queue_service.device_port import Port, PortLost, open_port
+from queue_service.device_port import ANSWER_S, FIRST_PAUSE_S, Pause, Port, keep_open
 from queue_service.errors import CODES, NotAllowed, QueueError, StoreAway
 from queue_service.follower import FIRST_RETURN_S, Follower
 
-ANSWER_S: Final = 0.4
-"""How long a panel may take to answer: 128 bytes at 9,600 baud are 0.13 s."""
 TRIES: Final = 3
 REFRESH_S: Final = 30.0
 """A panel is told again after so long: it may have lost its power in between, and an unplugged port is noticed."""
-FIRST_PAUSE_S: Final = 1.0
-LAST_PAUSE_S: Final = 30.0
 LOOK_S: Final = 1.0
 """How often the clock is looked at, for brightness and for the idle mark."""
 KEPT_CALLS: Final = 256
 
 log = structlog.get_logger(__name__)
-
-
-class Pause:
-    """A random pause that doubles: what is gone is not asked all the time."""
-
-    def __init__(self, first_s: float, last_s: float) -> None:
-        self._first_s, self._last_s = first_s, last_s
-        self._next_s = first_s
-
-    def next_s(self) -> float:
-        """How long to wait this time."""
-        pause_s = self._next_s * random.uniform(0.5, 1)
-        self._next_s = min(self._next_s * 2, self._last_s)
-        return pause_s
-
-    def reset(self) -> None:
-        """It is back."""
-        self._next_s = self._first_s
 
 
 @dataclass(eq=False, kw_only=True)
@@ -96,7 +73,6 @@ class PanelPort:
 
     Args:
         acknowledged: told of each panel that shows what it was told to.
-        opened: opens the port; tests hand in another.
     """
 
     def __init__(
@@ -111,7 +87,7 @@ class PanelPort:
     ) -> None:
         self.panels = panels
         self._entry, self._blink_s, self._acknowledged, self._answer_s = entry, blink_s, acknowledged, answer_s
-        self._pause = pause or Pause(FIRST_PAUSE_S, LAST_PAUSE_S)
+        self._pause = pause or Pause(FIRST_PAUSE_S)
         self._signal = asyncio.Event()
         self._up = metrics.PANEL_PORT_UP.labels(entry.id)
         self._lost = metrics.PANEL_PORT_LOSSES.labels(entry.id)
@@ -122,30 +98,24 @@ class PanelPort:
 
     async def run(self) -> None:
         """Keep the port open, for ever."""
-        log_port = log.bind(port=self._entry.id, address=self._entry.address)
-        was_lost = False
-        while True:
-            try:
-                port = await open_port(self._entry.address, self._entry.baud)
-                try:
-                    self._up.set(1)
-                    log_port.info("port open")
-                    was_lost = False
-                    await self._serve(port)
-                finally:
-                    await port.close()
-            except PortLost as lost:
-                self._up.set(0)
-                self._lost.inc()
-                for panel in self.panels:
-                    panel.forget()
-                if not was_lost:  # said once, however often it is tried
-                    log_port.warning("port lost", why=str(lost))
-                was_lost = True
-                await asyncio.sleep(self._pause.next_s())
+        await keep_open(self._entry.address, self._entry.baud, self, self._pause)
 
-    async def _serve(self, port: Port) -> None:
-        """Tell whoever is due, one after the other, until the port is lost."""
+    def opened(self) -> None:
+        """As in Owner."""
+        self._up.set(1)
+        log.info("port open", port=self._entry.id, address=self._entry.address)
+
+    def lost(self, why: str, *, is_news: bool) -> None:
+        """As in Owner: counted each time, said once."""
+        self._up.set(0)
+        self._lost.inc()
+        for panel in self.panels:
+            panel.forget()
+        if is_news:
+            log.warning("port lost", port=self._entry.id, address=self._entry.address, why=why)
+
+    async def serve(self, port: Port) -> None:
+        """As in Owner: tell whoever is due, one after the other, until the port is lost."""
         while True:
             self._signal.clear()
             now_s = time.monotonic()
@@ -291,8 +261,7 @@ class PanelAgent:
             first_return_s=first_return_s,
         )
         panels = [
-            Panel(entry=entry, adapter=ADAPTERS[entry.adapter], pause=Pause(first_pause_s, LAST_PAUSE_S))
-            for entry in file.panels
+            Panel(entry=entry, adapter=ADAPTERS[entry.adapter], pause=Pause(first_pause_s)) for entry in file.panels
         ]
         self.ports = [
             PanelPort(
@@ -301,7 +270,7 @@ class PanelAgent:
                 blink_s=file.blink_s,
                 acknowledged=self._on_acknowledged,
                 answer_s=answer_s,
-                pause=Pause(first_pause_s, LAST_PAUSE_S),
+                pause=Pause(first_pause_s),
             )
             for entry in file.ports
         ]

@@ -8,12 +8,17 @@ opens it again.  It knows no protocol beyond "a line ends with LF".
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import suppress
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 OPEN_S: Final = 5.0
 WRITE_S: Final = 1.0
+ANSWER_S: Final = 0.4
+"""How long a device may take to answer: 128 bytes at 9,600 baud are 0.13 s."""
+FIRST_PAUSE_S: Final = 1.0
+LAST_PAUSE_S: Final = 30.0
 LONGEST_LINE_BYTES: Final = 1024
 
 
@@ -191,3 +196,55 @@ class SerialPort:
         """As in Port."""
         self._loop.remove_reader(self._device.fileno())
         await asyncio.to_thread(self._device.close)
+
+
+class Pause:
+    """A random pause that doubles: what is gone is not asked all the time."""
+
+    def __init__(self, first_s: float, last_s: float = LAST_PAUSE_S) -> None:
+        self._first_s, self._last_s = first_s, last_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """How long to wait this time."""
+        pause_s = self._next_s * random.uniform(0.5, 1)
+        self._next_s = min(self._next_s * 2, self._last_s)
+        return pause_s
+
+    def reset(self) -> None:
+        """It is back."""
+        self._next_s = self._first_s
+
+
+class Owner(Protocol):
+    """Whoever owns a port."""
+
+    def opened(self) -> None:
+        """The port is there."""
+        ...
+
+    def lost(self, why: str, *, is_news: bool) -> None:
+        """The port is gone, or still gone."""
+        ...
+
+    async def serve(self, port: Port) -> None:
+        """Speak to its devices until PortLost."""
+        ...
+
+
+async def keep_open(address: str, baud: int, owner: Owner, pause: Pause) -> None:
+    """Keep a port open for ever; *owner* resets *pause* when a device has answered."""
+    was_lost = False
+    while True:
+        try:
+            port = await open_port(address, baud)
+            try:
+                was_lost = False
+                owner.opened()
+                await owner.serve(port)
+            finally:
+                await port.close()
+        except PortLost as lost:
+            owner.lost(str(lost), is_news=not was_lost)
+            was_lost = True
+            await asyncio.sleep(pause.next_s())

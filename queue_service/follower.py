@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
+
+from queue_service.clock import SystemClock
 
 Message = dict[str, Any]
 """``snapshot``, ``resumed``, ``event``, ``tick`` and ``shown`` as the protocol has them, and our own ``lost``."""
@@ -25,6 +26,7 @@ SILENCE_S: Final = 8.0
 FIRST_RETURN_S: Final = 5.0
 LAST_RETURN_S: Final = 30.0
 LONGEST_MESSAGE_BYTES: Final = 4 << 20
+_clock = SystemClock()
 _NOT_ALLOWED: Final = 4401
 _RESYNC: Final = 4002
 _AT_ONCE: Final = 3
@@ -93,7 +95,7 @@ class Follower:
         ``lost`` has ``since_ms``, the Unix time of the last word heard, and ``refused``: our token does not cover this
         stream.
         """
-        heard_ms = _now_ms()
+        heard_ms = _clock.now_ms()
         returns = gaps = 0
         while True:
             code = None
@@ -109,7 +111,7 @@ class Follower:
                         if heard.type is not aiohttp.WSMsgType.TEXT:
                             break
                         message: Message = json.loads(heard.data)
-                        heard_ms = _now_ms()
+                        heard_ms = _clock.now_ms()
                         if not self._is_next(message):
                             continue
                         if message["type"] == "tick":
@@ -161,7 +163,3 @@ class Follower:
         self._hurry_signal.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hurry_signal.wait(), seconds)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -112,6 +112,7 @@ class Relay:
     def __init__(self, base: str) -> None:
         self._host, _, port = base.removeprefix("http://").rpartition(":")
         self._port = int(port)
+        self.base = ""
         self.is_cut = False
         self.loses_answers = False
         """What is asked arrives, and what is answered does not."""
@@ -121,7 +122,8 @@ class Relay:
     async def start(self) -> str:
         """Listen; the address to use instead of the service's."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.base = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self.base
 
     def cut(self) -> None:
         """End every connection and let nobody in."""
@@ -168,3 +170,51 @@ class Relay:
                 break
             writer.write(data)
         writer.transport.abort()
+
+
+class APad:
+    """A pad of five keys with two rows of letters; `rows` and `lamp` are what the officer sees."""
+
+    def __init__(self, address: int, number: int = 0x20) -> None:
+        self.address = address
+        self.rows: list[str] = []
+        self.lamp = ""
+        self.said: list[str] = []
+        """Every second row it was told to show."""
+        self.is_silent = False
+        self.loses_answers = 0
+        """So many of the coming answers to "any key?" are lost on the wires."""
+        self._number = number
+        self._pressed: list[tuple[int, int]] = []
+
+    def press(self, *keys: int) -> None:
+        """Fingers come down."""
+        for key in keys:
+            self._number = (self._number + 1) % 256
+            self._pressed.append((self._number, key))
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether every key was taken."""
+        return not self._pressed
+
+    def __call__(self, question: Frame) -> bytes | None:
+        if question.address != self.address or self.is_silent:
+            return None
+        said = question._replace(command="A", text="")
+        match question.command:
+            case "P":
+                if self._pressed and question.text == f"{self._pressed[0][0]:02X}":
+                    del self._pressed[0]
+                if self._pressed:
+                    number, key = self._pressed[0]
+                    said = question._replace(command="K", text=f"{number:02X}{key}")
+                if self.loses_answers:
+                    self.loses_answers -= 1
+                    return None
+            case "D":
+                self.rows = question.text[2:].split("|")
+                self.said.append(self.rows[1])
+            case "G":
+                self.lamp = question.text
+        return answer(said)

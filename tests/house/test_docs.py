@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import displays.metrics
 import queue_service.metrics
+from counters.__main__ import main as counters_command
 from displays.__main__ import main as displays_command
 from loadtest.__main__ import main as loadtest_command
 from queue_service.centre import Policy
@@ -116,7 +117,12 @@ def test_every_make_target_that_is_named_exists():
 
 @pytest.mark.parametrize(
     ("called", "root"),
-    [("queue-service", commands), ("-m loadtest", loadtest_command), ("-m displays", displays_command)],
+    [
+        ("queue-service", commands),
+        ("-m loadtest", loadtest_command),
+        ("-m displays", displays_command),
+        ("-m counters", counters_command),
+    ],
 )
 def test_every_command_that_is_named_exists(called: str, root: click.Command):
     """Groups, commands and options are those of the command lines."""
@@ -155,7 +161,9 @@ def test_settings_and_refusals_that_are_named_exist(page: Path):
     for word in code_words(page):
         if re.fullmatch(r"QUEUE_[A-Z_]+", word) and "_SHA256" not in word:
             assert word in EXPLAINED or word == "QUEUE_", word
-        elif re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word) and not word.startswith(("DISPLAYS_", "SO_", "TCP_", "OPERATOR_")):
+        elif re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word) and not word.startswith(
+            ("DISPLAYS_", "COUNTERS_", "XDG_", "SO_", "TCP_", "OPERATOR_")
+        ):
             assert word in CODES or _is_constant(word), word
 
 

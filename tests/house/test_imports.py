@@ -25,7 +25,7 @@ PLAN = {
         queue_service.tickets queue_service.commands queue_service.events queue_service.errors queue_service.codec
         queue_service.keys queue_service.centre queue_service.centre_file queue_service.clock queue_service.procedures
         queue_service.settings queue_service.views queue_service.estimate queue_service.mirror queue_service.legible
-        counters.press
+        counters.press counters.building counters.memory counters.picture counters.pad_file
         queue_service.working_days queue_service.dossiers queue_service.slips queue_service.visits
         queue_service.assignments queue_service.alarms
         queue_service.texts queue_service.device_frames queue_service.device_file
@@ -51,9 +51,9 @@ PLAN = {
     """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
-        displays.panel_agent displays.speaker
-        counters.client counters.console loadtest.drive loadtest.screens loadtest.bench
-        loadtest.demo loadtest.access loadtest.machine queue_service.pages queue_service.demo
+        displays.panel_agent displays.speaker counters.client counters.desk counters.console counters.pads
+        loadtest.drive loadtest.screens loadtest.bench loadtest.demo loadtest.access loadtest.machine
+        queue_service.pages queue_service.demo
     """,
     "roof": "*.app *.cli *.__main__ loadtest.replay loadtest.whatif loadtest.bench_*",
 }

@@ -19,6 +19,7 @@ PAGES |= {"console": "counters/web", "phone": "queue_service/web/phone", "start"
 PAGES |= {"supervisor": "queue_service/web/supervisor"}
 PAGES |= {"alarm": "queue_service/http_api", "docs": "queue_service/web/docs", "panel": "displays"}
 PAGES |= {"admin": "queue_service/web/admin", "track": "queue_service/web/track"}
+PAGES |= {"terminal": "counters", "pad": "counters"}
 KEY = re.compile(rf"""["'`]((?:{"|".join(PAGES)})\.(?:[a-z0-9_.-]|\$\{{[^`]*?\}})+)["'`]""")
 """A key in quotes; one put together (`console.class-${ticket.class}`) stands for every key that fits."""
 HOLE = re.compile(r"\$\{[^`]*?\}")
