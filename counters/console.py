@@ -713,7 +713,7 @@ class Console:
             else t(self._language, "console.sign-out-open")
         )
         how = await self._choose(
-            t(self._language, "console.sign-out"),
+            t(self._language, "shared.sign-out"),
             [
                 (t(self._language, "console.sign-out-close"), "close"),
                 (t(self._language, "console.sign-out-only"), "only"),
@@ -771,7 +771,7 @@ class Console:
         offer(True, t(self._language, "console.keys"), self._show_keys)
         for other, name in LANGUAGES.items():
             offer(other != self._language, name, partial(self._speak, other))
-        offer(True, t(self._language, "console.sign-out"), self._ask_sign_out)
+        offer(True, t(self._language, "shared.sign-out"), self._ask_sign_out)
         do = await self._choose(t(self._language, "console.menu"), choices)
         if do is not None:
             done = do()
