@@ -12,10 +12,8 @@ from service_world import House, a_hall, a_house
 
 
 @pytest.fixture
-async def house(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    """The whole service; what argon2 costs is tested elsewhere."""
-    monkeypatch.setattr("queue_service.identity._MEMORY_KIB", 64)
-    monkeypatch.setattr("queue_service.identity._TIME_COST", 1)
+async def house(redis_url: str, tmp_path: Path, cheap_passwords: None) -> AsyncIterator[House]:
+    """The whole service."""
     async with a_house(redis_url, tmp_path, a_hall(calls_before_no_show=2)) as house:
         yield house
 

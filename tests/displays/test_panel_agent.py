@@ -26,9 +26,7 @@ A_DAY = "[brightness]\nday = 7\nnight = 7\n"
 
 
 @pytest.fixture
-async def house(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr("queue_service.identity._MEMORY_KIB", 64)
-    monkeypatch.setattr("queue_service.identity._TIME_COST", 1)
+async def house(redis_url: str, tmp_path: Path, cheap_passwords: None) -> AsyncIterator[House]:
     async with a_house(redis_url, tmp_path, a_hall(calls_before_no_show=1)) as house:
         yield house
 
