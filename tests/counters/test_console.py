@@ -74,6 +74,9 @@ class Officer:
         await self.press(str(number), "enter")
 
 
+pytestmark = pytest.mark.timeout(400)  # a day is long, and every program is a process of its own
+
+
 @pytest.fixture
 async def terminals() -> AsyncIterator[list[Terminal]]:
     """Closed at the end, as windows are."""

@@ -53,6 +53,7 @@ async def test_the_python_of_the_page(house: House):
         )
         assert given["reply"].counter.ready
 
+    await house.lan.at("q02", "pause")  # it is ready, and would get the next visitor
     await house.kiosk.issue("a")
     given = await run(counter_day, {"name": house.binh.name, "password": "right password"})
     assert "A002" == given["reply"].ticket.number
@@ -60,6 +61,7 @@ async def test_the_python_of_the_page(house: House):
     assert "priority" == given["ticket"].cls
 
 
+@pytest.mark.timeout(300)  # nine programs are started, one after the other
 async def test_the_commands_of_the_page(house: House, tmp_path: Path):
     """The script signs in once and presses; each command says what came of it."""
     (script,) = blocks("sh", house)
@@ -74,7 +76,7 @@ async def test_the_commands_of_the_page(house: House, tmp_path: Path):
     process = await asyncio.create_subprocess_exec(
         "sh", "-e", "-c", script, cwd=tmp_path, env=environ, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 110)
+    said, _ = await asyncio.wait_for(process.communicate(), 280)
     lines = said.decode().splitlines()
 
     assert 0 == process.returncode
@@ -101,6 +103,7 @@ async def command(home: Path, *words: str, **environ: str) -> tuple[int | None, 
     return process.returncode, said.decode(), complained.decode()
 
 
+@pytest.mark.timeout(300)
 async def test_exit_codes(house: House, relay: Relay, tmp_path: Path):
     """Each code of the table, with a sentence that says why; a press without an answer is repeated by its key."""
     at = ("--centre", house.centre.id, "--counter", "q02")
@@ -137,6 +140,7 @@ async def test_exit_codes(house: House, relay: Relay, tmp_path: Path):
     assert 1 == len(calls)
 
 
+@pytest.mark.timeout(300)
 async def test_every_press_has_a_command(house: House, tmp_path: Path):
     """Park, resume by number, transfer, undo, absent, help, pause and close, with their words."""
     token = tmp_path / "lan.token"
