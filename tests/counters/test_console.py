@@ -143,7 +143,7 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
     await lan.press("tab")
     await lan.picks("Gọi vào người đã tạm gác")
     await lan.picks("A003")
-    await lan.sees("Đang mời", "A003", "trở lại sau khi tạm gác")
+    await lan.sees("Đang mời", "A003", "trở lại sau khi tạm")
     await lan.press("enter")
     await lan.sees("Đang phục vụ")
 
@@ -188,7 +188,7 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
     park, pause = "Nộp phí, lệ phí", "Họp"
     day: list[Command] = [
         Open(counter="q02"),
-        *[IssueTicket(service="a")] * 5,
+        *[IssueTicket(service="a", cls="standard")] * 5,
         CallNext(counter="q02"), Recall(counter="q02"), Start(counter="q02"), Complete(counter="q02"),
         CallNext(counter="q02"), Recall(counter="q02"), MarkNoShow(counter="q02"),
         CallNext(counter="q02"), Park(counter="q02", reason=park),
