@@ -154,7 +154,7 @@ async def scene(redis_url: str, tmp_path: Path, cheap_passwords: None, unused_tc
         await house.meet()
         server.user = house.lan.name
         yield Scene(house, server, browser)
-        await redis.hdel(CENTRES_KEY, centre.id)
+        await redis.srem(CENTRES_KEY, centre.id)
     await server.server.close()
 
 
