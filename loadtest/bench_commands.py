@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
 import uvloop
 
-from loadtest import bench_channel, bench_core, bench_dossiers, bench_http, bench_hub
+from loadtest import bench_channel, bench_core, bench_dossiers, bench_http, bench_hub, bench_peers, bench_queues
 from loadtest.bench_meter import Figure, store_programs, tell
 
 Found = Coroutine[Any, Any, tuple[list[Figure], list[str]]]
@@ -21,9 +22,14 @@ _server = click.option(
 )
 
 
-def _run(title: str, found: Found) -> None:
+_node = click.option(
+    "--peers-node", type=click.Path(file_okay=False, path_type=Path), help="A folder whose node_modules has the peers."
+)
+
+
+def _run(title: str, found: Found, missing: Sequence[str] = ()) -> None:
     figures, notes = uvloop.run(found)
-    tell(title, figures, notes)
+    tell(title, figures, [*notes, *missing])
 
 
 @click.command("bench-core")
@@ -65,9 +71,22 @@ def http(quick: bool, seconds: float, fastapi_python: str | None) -> None:
 @click.command("bench-hub")
 @_quick
 @_seconds
-def hub(quick: bool, seconds: float) -> None:
-    """CPU of one event to N screens, beside send() in C (G7, G8)."""
-    _run("bench-hub", bench_hub.bench(quick=quick, within_s=seconds))
+@click.option("--peers", is_flag=True, help="Beside every other server of this machine, found on PATH or named below.")
+@_node
+@click.option("--peers-python", help="An interpreter that has starlette, uvicorn, websockets and python-socketio.")
+def hub(quick: bool, seconds: float, peers: bool, peers_node: Path | None, peers_python: str | None) -> None:
+    """CPU of one event to N screens, beside send() in C (G7, G8) and other servers (G9)."""
+    found, missing = bench_peers.installed(peers_node, peers_python) if peers else ([], [])
+    _run("bench-hub", bench_hub.bench(quick=quick, within_s=seconds, peers=found), missing)
+
+
+@click.command("bench-queues")
+@_quick
+@_seconds
+@_node
+def queues(quick: bool, seconds: float, peers_node: Path | None) -> None:
+    """Tickets per CPU-second through the core, beside a generic job queue's jobs (G14)."""
+    _run("bench-queues", bench_queues.bench(store_programs()[0], peers_node, quick=quick, within_s=seconds))
 
 
 @click.command("bench-dossiers")
@@ -79,4 +98,4 @@ def dossiers(quick: bool, seconds: float, rows: int) -> None:
     _run("bench-dossiers", bench_dossiers.bench(rows=rows, quick=quick, within_s=seconds))
 
 
-COMMANDS: Final = (core, channel, durable, http, hub, dossiers)
+COMMANDS: Final = (core, channel, durable, http, hub, queues, dossiers)

@@ -16,8 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,6 +27,7 @@ from displays.hub import Hub, Sink
 from displays.screen import Identity, Screen
 from loadtest.access import Refused
 from loadtest.bench_meter import Figure, Measure, Target, compare, own_cpu_us, rounds
+from loadtest.bench_peers import BURST, Found, Peer, peer
 from queue_service.clock import SystemClock
 from queue_service.codec import pack
 from queue_service.embedded import die_with_parent
@@ -34,7 +35,6 @@ from queue_service.embedded import die_with_parent
 EPOCH: Final = "bench"
 CENTRE: Final = "centre"
 CONNECT_WITHIN_S: Final = 30.0
-BURST: Final = 4
 
 RECEIVER: Final = """
 import asyncio, sys, uvloop
@@ -86,9 +86,14 @@ int main(int argc, char **argv) {
 """
 
 
-async def bench(*, quick: bool, within_s: float) -> tuple[list[Figure], list[str]]:
-    """G7 and G8."""
-    sizes = (20, 50) if quick else (100, 1000, 5000)
+async def bench(*, quick: bool, within_s: float, peers: Sequence[Found] = ()) -> tuple[list[Figure], list[str]]:
+    """
+    G7 and G8; G9 beside *peers*.
+
+    Args:
+        peers: servers of this machine that deliver the same events in the same rounds, at the sizes where they all can.
+    """
+    sizes = (20, 50) if quick else (100, 1000) if peers else (100, 1000, 5000)
     _allow_files(2 * max(sizes) + 200)
     figures: list[Figure] = []
     notes = ["CPU of the sending process per delivery; events one at a time, then four at once"]
@@ -97,41 +102,54 @@ async def bench(*, quick: bool, within_s: float) -> tuple[list[Figure], list[str
         if sender is None:
             notes.append("no C compiler: the anchor is a loop of send() in Python")
         for screens in sizes:
-            figures += await _one_size(sender, screens, quick=quick, within_s=within_s / len(sizes))
+            figures += await _one_size(sender, peers, screens, quick=quick, within_s=within_s / len(sizes))
     return figures, notes
 
 
-async def _one_size(sender: Path | None, screens: int, *, quick: bool, within_s: float) -> list[Figure]:
+async def _one_size(
+    sender: Path | None, peers: Sequence[Found], screens: int, *, quick: bool, within_s: float
+) -> list[Figure]:
     events = 8 if quick else max(8, 40_000 // screens)
-    async with _fan_out(screens) as fan_out:
-        with _anchor(sender, screens, len(fan_out.frame())) as anchor:
+    async with _fan_out(screens) as fan_out, AsyncExitStack() as stack:
+        length = len(fan_out.frame())
+        anchor = stack.enter_context(_anchor(sender, screens, length))
 
-            async def one() -> dict[str, float]:
-                return {"one": await fan_out.cost(events, 1)}
+        async def one() -> dict[str, float]:
+            return {"one": await fan_out.cost(events, 1)}
 
-            async def burst() -> dict[str, float]:
-                return {"burst": await fan_out.cost(events // BURST, BURST)}
+        async def burst() -> dict[str, float]:
+            return {"burst": await fan_out.cost(events // BURST, BURST)}
 
-            async def floor() -> dict[str, float]:
-                return {"send()": await anchor.cost(events)}
+        async def floor() -> dict[str, float]:
+            return {"send()": await anchor.cost(events)}
 
-            measures: list[Measure] = [one, floor, burst]
-            found = await rounds(measures, 2 if quick else 5, within_s)
+        measures: list[Measure] = [one, floor, burst]
+        beside = [await stack.enter_async_context(peer(one_peer, screens, length)) for one_peer in peers]
+        measures += [_measured(running, max(BURST, events // 4)) for running in beside]
+        found = await rounds(measures, 2 if quick else 5, within_s)
     limits = {1000: 1.3, 5000: 1.6}
     words = "C send()" if sender is not None else "Python send()"
     found[words] = found["send()"]
-    return [
-        compare(
-            f"{screens} screens, one event",
-            found,
-            "one",
-            words,
-            Target("G7", limits[screens]) if screens in limits else None,
-        ),
-        compare(
-            f"{screens} screens, four at once", found, "burst", words, Target("G8", 0.5) if screens == 1000 else None
-        ),
+    single, fourfold = f"{screens} screens, one event", f"{screens} screens, four at once"
+    figures = [
+        compare(single, found, "one", words, Target("G7", limits[screens]) if screens in limits else None),
+        compare(fourfold, found, "burst", words, Target("G8", 0.5) if screens == 1000 else None),
     ]
+    for one_peer in peers:
+        target = one_peer.target if screens == 1000 else None
+        figures.append(compare(single, found, "one", one_peer.name, target, inverse=True))
+        figures.append(compare(fourfold, found, "burst", f"{one_peer.name} ×{BURST}", inverse=True))
+    return figures
+
+
+def _measured(running: Peer, events: int) -> Measure:
+    """A peer's CPU per delivery: one event in flight, then four."""
+    name = running.found.name
+
+    async def measure() -> dict[str, float]:
+        return {name: await running.cost(events, 1), f"{name} ×{BURST}": await running.cost(events // BURST, BURST)}
+
+    return measure
 
 
 class _Source:

@@ -55,7 +55,7 @@ PLAN = {
         loadtest.drive loadtest.screens loadtest.bench loadtest.demo loadtest.access loadtest.machine
         queue_service.pages queue_service.demo
     """,
-    "roof": "*.app *.cli *.__main__ loadtest.replay loadtest.whatif loadtest.bench_*",
+    "roof": "*.app *.cli *.__main__ loadtest.replay loadtest.whatif loadtest.bench_* loadtest.peers.*",
 }
 
 # What each floor of one package may import of the house.

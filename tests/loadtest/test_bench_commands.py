@@ -9,7 +9,7 @@ from loadtest.__main__ import main
 from loadtest.bench_dossiers import later
 from loadtest.bench_meter import Figure, Target, compare
 
-NAMES = ["bench-core", "bench-channel", "bench-durable", "bench-http", "bench-hub", "bench-dossiers"]
+NAMES = ["bench-core", "bench-channel", "bench-durable", "bench-http", "bench-hub", "bench-queues", "bench-dossiers"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -21,6 +21,18 @@ def test_it_runs_and_prints_a_verdict(name: str):
     assert name in result.output
     assert "verdict: " in result.output
     assert "machine: cpu" in result.output
+
+
+def test_a_peer_is_measured_beside_the_hub():
+    """The one that every machine has; for each that is missing there is a sentence."""
+    result = CliRunner().invoke(
+        main, ["bench-hub", "--peers", "--quick", "--seconds", "5"], env={"PATH": ""}, catch_exceptions=False
+    )
+
+    assert 0 == result.exit_code
+    assert "aiohttp send_bytes" in result.output
+    for name in ("Node ws", "Socket.IO", "Starlette on uvicorn", "python-socketio"):
+        assert f"{name}: no " in result.output
 
 
 def test_a_ratio_is_the_median_of_the_rounds():
