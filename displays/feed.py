@@ -17,7 +17,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,9 +30,9 @@ from redis.exceptions import RedisError, ResponseError
 from displays import metrics
 from displays.board import snapshot
 from displays.hall import Start
-from displays.hub import Sink
+from displays.hub import Sink, Word
 from queue_service.clock import Clock
-from queue_service.codec import read_event, read_record
+from queue_service.codec import pack, read_event, read_record, unpack
 from queue_service.errors import StoreAway, UnknownCentre
 from queue_service.events import Event
 from queue_service.keys import CentreKeys, centre_keys
@@ -50,6 +50,9 @@ START_EVENTS: Final = 128
 """
 Newest events read with a centre's start, so that screens which come back after our restart need no read of their own.
 """
+SEEN_S: Final = 86_400
+"""How long it is remembered that a board had a screen."""
+CLAIM_S: Final = 600
 BACKOFF_S: Final = (0.05, 2.0)
 TIMEOUT_S: Final = 2.0
 
@@ -223,7 +226,7 @@ class Feed:
         self._client = client
         self._clock = clock
         self._tracks: dict[str, _Track] = {}
-        self._by_bell: dict[str, _Track] = {}
+        self._by_channel: dict[str, _Track] = {}
         self._bells: dict[str, _Bell] = {}
         self._suspects: dict[_Track, None] = {}
         self._suspects_signal = asyncio.Event()
@@ -266,14 +269,15 @@ class Feed:
         try:
             bell = await self._bell_of(keys)
             await bell.want(keys.bell)
+            await bell.want(keys.aside)
             start = await self._read_start(keys, START_EVENTS)
         except (RedisError, OSError) as error:
             raise StoreAway("the events of this centre cannot be read now; try again", retry_after_s=2) from error
         if start is None:
-            await bell.leave(keys.bell)
+            await self._leave(bell, keys)
             raise UnknownCentre(f"there is no centre {centre} here")
         track = _Track(centre, keys, start.epoch, start.seq, bell, self._now_s() + random.uniform(0.5, 1) * AUDIT_S)
-        self._tracks[centre] = self._by_bell[keys.bell] = track
+        self._tracks[centre] = self._by_channel[keys.bell] = self._by_channel[keys.aside] = track
         metrics.FEED_CENTRES.set(len(self._tracks))
         self._sink.reset(centre, start)
         self._suspect(track)
@@ -283,10 +287,10 @@ class Feed:
         track = self._tracks.pop(centre, None)
         if track is None:
             return
-        del self._by_bell[track.keys.bell]
+        del self._by_channel[track.keys.bell], self._by_channel[track.keys.aside]
         self._suspects.pop(track, None)
         metrics.FEED_CENTRES.set(len(self._tracks))
-        leaving = asyncio.create_task(track.bell.leave(track.keys.bell))
+        leaving = asyncio.create_task(self._leave(track.bell, track.keys))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
@@ -301,6 +305,52 @@ class Feed:
             return await self._read_log(centre_keys(centre), after, limit)
         except (RedisError, OSError) as error:
             raise StoreAway("the events of this centre cannot be read now; try again", retry_after_s=2) from error
+
+    # ── what processes tell each other ───────────────────────────────────────────────────────────────────────────────
+
+    async def tell(self, centre: str, word: Word) -> None:
+        """
+        Say *word* to every process that follows *centre*, this one included.
+
+        Raises:
+            StoreAway: Redis does not answer.
+        """
+        await self._do(("SPUBLISH", centre_keys(centre).aside, pack(word)))
+
+    async def note_screens(self, centre: str, boards: Collection[str]) -> None:
+        """
+        Remember that *boards* have screens now, for as long as a working day.
+
+        Raises:
+            StoreAway: Redis does not answer.
+        """
+        key, now_ms = centre_keys(centre).screens, self._clock.now_ms()
+        seen = [word for board in boards for word in (board, now_ms)]
+        await self._do(("HSET", key, *seen), ("EXPIRE", key, SEEN_S))
+
+    async def claim(self, centre: str, seq: int) -> bool:
+        """
+        Whether this process is the one that counts who did not confirm the call numbered *seq*.
+
+        Raises:
+            StoreAway: Redis does not answer.
+        """
+        (is_ours,) = await self._do(("SET", centre_keys(centre).missing(seq), 1, "NX", "EX", CLAIM_S))
+        return bool(is_ours)
+
+    async def _do(self, *commands: tuple[Any, ...]) -> list[Any]:
+        try:
+            pipeline: Any = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute())
+        except (RedisError, OSError) as error:
+            raise StoreAway("the store does not answer; try again", retry_after_s=2) from error
+
+    @staticmethod
+    async def _leave(bell: _Bell, keys: CentreKeys) -> None:
+        await bell.leave(keys.bell)
+        await bell.leave(keys.aside)
 
     # ── the bell ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -319,8 +369,11 @@ class Feed:
         return self._bells[name]
 
     def _hear(self, channel: str, raw: bytes) -> None:
-        track = self._by_bell.get(channel)
+        track = self._by_channel.get(channel)
         if track is None:
+            return
+        if channel == track.keys.aside:
+            self._sink.hear(track.centre, unpack(raw))
             return
         event = read_event(raw)
         if event["epoch"] != track.epoch or event["seq"] > track.seq + 1:
@@ -330,7 +383,7 @@ class Feed:
             self._deliver(track, raw, event)
 
     def _subscribed(self, channel: str) -> None:
-        track = self._by_bell.get(channel)
+        track = self._by_channel.get(channel)
         if track is not None:
             self._suspect(track)
 
@@ -392,9 +445,10 @@ class Feed:
         for track in tracks:
             bell = await self._bell_of(track.keys)
             if bell is not track.bell:
-                await track.bell.leave(track.keys.bell)
+                await self._leave(track.bell, track.keys)
                 track.bell = bell
                 await bell.want(track.keys.bell)
+                await bell.want(track.keys.aside)
 
     async def _look(self, tracks: list[_Track]) -> None:
         """Compare how far each centre is with how far it was delivered, in one round trip, and read what is missing."""

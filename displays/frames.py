@@ -89,19 +89,22 @@ class Once:
         return self._json
 
 
-def snapshot(wire: Wire, at: Cursor, view: Once, now_ms: int) -> bytes:
+def snapshot(wire: Wire, at: Cursor, view: Once, now_ms: int, build: str = "") -> bytes:
     """
     Everything a screen needs to start from nothing; calls before it may have been missed, so it says `recovered:
     false`.
+
+    Args:
+        build: names the pages that are handed out here; a page of another build loads itself again.
     """
     message = {"type": "snapshot", "epoch": at.epoch, "seq": at.seq, "recovered": False, "view": view.on(wire)}
-    return frame(wire, message | {"now_ms": now_ms}, at)
+    return frame(wire, message | {"now_ms": now_ms} | ({"build": build} if build else {}), at)
 
 
-def resumed(wire: Wire, at: Cursor, now_ms: int) -> bytes:
-    """The screen's cursor is good: everything after it follows."""
+def resumed(wire: Wire, at: Cursor, now_ms: int, build: str = "") -> bytes:
+    """The screen's cursor is good: everything after it follows; *build* as in a snapshot."""
     message = {"type": "resumed", "epoch": at.epoch, "seq": at.seq, "recovered": True, "now_ms": now_ms}
-    return frame(wire, message, at)
+    return frame(wire, message | ({"build": build} if build else {}), at)
 
 
 def event(wire: Wire, epoch: str, body: Mapping[str, Any]) -> bytes:
@@ -132,6 +135,11 @@ def shown(wire: Wire, calls: list[dict[str, Any]]) -> bytes:
 def speak(wire: Wire, turn: Mapping[str, Any]) -> bytes:
     """For boards with a loudspeaker: ring and say this now."""
     return frame(wire, {"type": "speak", **turn}, None)
+
+
+def board(wire: Wire, settings: Mapping[str, Any]) -> bytes:
+    """For the screens of a board: it has other settings from now on."""
+    return frame(wire, {"type": "board", "board": settings}, None)
 
 
 def frame(wire: Wire, message: Mapping[str, Any], at: Cursor | None) -> bytes:

@@ -28,8 +28,8 @@ KEPT_EVENTS_LIMIT: Final = 4096
 """The same while screens still have to be given them, as after a burst."""
 EVENTS_PER_WRITE: Final = 64
 KEPT_CALLS: Final = 256
-SCREENS_PER_CALL: Final = 256
-"""How many screens are named as having confirmed one call; further ones are not recorded."""
+BOARDS_PER_CALL: Final = 256
+"""How many boards are named as having confirmed one call; further ones are not recorded."""
 
 CALLS: Final = frozenset({"TicketCalled", "TicketRecalled"})
 """What a screen can confirm."""
@@ -96,10 +96,21 @@ class Numbered:
 
 @dataclass(slots=True)
 class Confirmed:
-    """Which screens have displayed and spoken one call."""
+    """Which boards have displayed and spoken one call, on whatever process their screens hang."""
 
     shown: set[str] = field(default_factory=set)
     spoken: set[str] = field(default_factory=set)
+    expected: dict[str, str] | None = None
+    """Boards that should show it, with their names; None while nobody has asked."""
+    missing: tuple[str, ...] = ()
+    """Names of the boards that did not confirm it in time."""
+
+    def told(self, seq: int) -> dict[str, Any]:
+        """What staff are told of the call numbered *seq*."""
+        of = None if self.expected is None else len(self.expected.keys() | self.shown)
+        late = {name for board, name in (self.expected or {}).items() if board not in self.shown}
+        missing = [name for name in self.missing if name in late]
+        return {"call": seq, "shown": len(self.shown), "spoken": len(self.spoken), "of": of, "missing": missing}
 
 
 class Hall:
@@ -154,14 +165,14 @@ class Hall:
         """The events in memory, oldest first."""
         return [read_event(event.raw) for event in self._recent]
 
-    def snapshot(self, wire: Wire, now_ms: int) -> bytes:
+    def snapshot(self, wire: Wire, now_ms: int, build: str = "") -> bytes:
         """
         The frame that gives a screen its start; the view inside is encoded once for everybody who joins before the
         next event.
         """
         if self._once is None:
             self._once = Once(self.view)
-        return frames.snapshot(wire, self.cursor, self._once, now_ms)
+        return frames.snapshot(wire, self.cursor, self._once, now_ms, build)
 
     def after(self, seq: int, form: Form) -> tuple[bytes, int]:
         """
@@ -180,25 +191,36 @@ class Hall:
         """The frames of *events*, one after the other."""
         return b"".join(event.frame(form, self.epoch) for event in events)
 
-    def confirm(self, screen: str, seq: int, *, spoken: bool) -> bool:
+    def confirm(self, board: str, seq: int, *, spoken: bool) -> bool:
         """
-        *screen* has displayed, or spoken, the call numbered *seq*.
+        *board* has displayed, or spoken, the call numbered *seq*.
 
         Returns:
-            Whether that was news: a call we know, confirmed by this screen for the first time.
+            Whether that was news: a call we know, confirmed by this board for the first time.
         """
+        confirmed = self.call(seq)
+        if confirmed is None:
+            return False
+        names = confirmed.spoken if spoken else confirmed.shown
+        if board in names or len(names) >= BOARDS_PER_CALL:
+            return False
+        names.add(board)
+        return True
+
+    def call(self, seq: int) -> Confirmed | None:
+        """What is known of the call numbered *seq*; None when there is no such call in memory."""
         event = self.find(seq)
         if event is None or event.kind not in CALLS:
-            return False
+            return None
         confirmed = self._confirmed.setdefault(seq, Confirmed())
         while len(self._confirmed) > KEPT_CALLS:
             del self._confirmed[next(iter(self._confirmed))]
-        names = confirmed.spoken if spoken else confirmed.shown
-        if screen in names or len(names) >= SCREENS_PER_CALL:
-            return False
-        names.add(screen)
-        return True
+        return confirmed
+
+    def newest_calls(self, most: int) -> list[dict[str, Any]]:
+        """What staff would have been told of the newest calls that were confirmed or missed."""
+        return [confirmed.told(seq) for seq, confirmed in sorted(self._confirmed.items())[-most:]]
 
     def confirmed(self, seq: int) -> Confirmed:
-        """Which screens have confirmed the call numbered *seq*."""
+        """Which boards have confirmed the call numbered *seq*."""
         return self._confirmed.get(seq) or Confirmed()

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from displays import frames, metrics
 from displays.frames import Close, Cursor, Wire
-from displays.hall import Confirmed, Event, Form, Hall, Numbered, Start
+from displays.hall import CALLS, Confirmed, Event, Form, Hall, Numbered, Start
 from displays.screen import FULL_BYTES, STUCK_S, Screen, State
 from queue_service.clock import Clock
 from queue_service.codec import read_event
-from queue_service.errors import Overloaded, StoreAway
+from queue_service.errors import Overloaded, QueueError, StoreAway
 
 SLICE: Final = 64
 """
@@ -40,11 +40,26 @@ REPLAY_LIMIT: Final = 5000
 REPLAYS_AT_ONCE: Final = 8
 """Reads of the store for old cursors that may be under way."""
 CONFIRM_S: Final = 0.2
-"""Confirmations are told to staff together, this often."""
+"""Confirmations are told to staff and to other processes together, this often."""
+MISSING_S: Final = 6.0
+"""A board that has not confirmed a call by then is named."""
+CALLS_RETOLD: Final = 12
+"""A console that comes is told of so many of the newest calls."""
+NOTE_SCREENS_EVERY: Final = 2
+"""Ticks between two notes of which boards have screens."""
 GOODBYE_S: Final = 3.0
 """How long all screens together may take to say goodbye when the process stops."""
 
 _LIVE: Final = State.LIVE  # looked up once: an enum's member costs as much as the rest of the loop's tests
+
+Word = Mapping[str, Any]
+"""
+What processes tell each other besides events, by ``kind``: ``confirmed`` (``calls``: [board, seq, spoken] each), and
+``board`` (``board`` has other ``settings`` now).
+"""
+
+Expects = Callable[[str, str], Awaitable[Mapping[str, str]]]
+"""Which boards should show a call of this centre at this counter, by id, with their names."""
 
 Listener = Callable[[Event | None], None]
 """Called with each event of a centre in order; with None when everything must be read again, or the hub closes."""
@@ -63,6 +78,10 @@ class Sink(Protocol):
 
     def agrees(self, centre: str, start: Start) -> bool:
         """Does what is known of *centre* at this seq equal *start*?"""
+        ...
+
+    def hear(self, centre: str, word: Word) -> None:
+        """What a process has told every process that follows *centre*."""
         ...
 
 
@@ -89,6 +108,18 @@ class Source(Protocol):
         """The first *limit* events after *after* that the store still has."""
         ...
 
+    async def tell(self, centre: str, word: Word) -> None:
+        """Say *word* to every process that follows *centre*, this one included."""
+        ...
+
+    async def note_screens(self, centre: str, boards: Collection[str]) -> None:
+        """Remember that *boards* have screens now."""
+        ...
+
+    async def claim(self, centre: str, seq: int) -> bool:
+        """Whether this process is the one that counts who did not confirm the call numbered *seq*."""
+        ...
+
     @property
     def stale_since_ms(self) -> int | None:
         """Since when the store cannot be read; None while it can."""
@@ -110,6 +141,9 @@ class _Audience:
         self._ticking = False
         self._goal = 0
         self._told: dict[int, None] = {}
+        self._news: list[tuple[str, int, bool]] = []
+        self.noted: set[str] = set()
+        """Boards of which it was noted that they had a screen here; ticks note those that have one still."""
 
     @property
     def is_deserted(self) -> bool:
@@ -175,21 +209,30 @@ class _Audience:
         hall.forget(screen.sent for screen in self.live)
         return visited, True
 
-    def note_confirmed(self, seq: int) -> bool:
+    def note(self, seq: int) -> bool:
         """Remember to tell staff about *seq*; whether this is the first thing to tell."""
         first = not self._told
         self._told[seq] = None
         return first
 
-    def tell_confirmed(self) -> None:
-        """Tell staff which calls have been confirmed since the last time."""
-        calls: list[dict[str, Any]] = []
-        for seq in self._told:
-            confirmed = self.hall.confirmed(seq)
-            calls.append({"call": seq, "shown": len(confirmed.shown), "spoken": len(confirmed.spoken)})
-        self._told.clear()
+    def note_own(self, board: str, seq: int, *, spoken: bool) -> None:
+        """A screen of this process has confirmed: other processes are to know."""
+        self._news.append((board, seq, spoken))
+
+    def take_notes(self) -> tuple[list[int], list[tuple[str, int, bool]]]:
+        """The calls to tell staff about, and the confirmations to tell other processes; forgotten here."""
+        told, news = list(self._told), self._news
+        self._told, self._news = {}, []
+        return told, news
+
+    def boards(self) -> set[str]:
+        """The boards that have a live screen in this process."""
+        return {screen.board for screen in self.live if not screen.projection.hears_confirmations}
+
+    def tell_staff(self, calls: list[dict[str, Any]], readers: Iterable[Screen]) -> None:
+        """Give those of *readers* who hear confirmations the state of *calls*."""
         made: dict[Wire, bytes] = {}
-        for screen in self.live:
+        for screen in readers:
             if screen.projection.hears_confirmations and screen.full_since is None:
                 if screen.wire not in made:
                     made[screen.wire] = frames.shown(screen.wire, calls)
@@ -197,10 +240,20 @@ class _Audience:
 
 
 class Hub:
-    """All halls of this process and all screens that watch them."""
+    """
+    All halls of this process and all screens that watch them.
 
-    def __init__(self, source: Source, clock: Clock) -> None:
+    Args:
+        expects: says which boards should confirm a call; without it nobody is missed here.
+        build: names the pages that this process hands out.
+    """
+
+    def __init__(self, source: Source, clock: Clock, expects: Expects | None = None, build: str = "") -> None:
+        self._build = build
         self._source = source
+        self._expects = expects
+        self._errands: set[asyncio.Task[None]] = set()
+        self._ticks = 0
         self._clock = clock
         self._audiences: dict[str, _Audience] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
@@ -246,7 +299,10 @@ class Hub:
             self._full_timer.cancel()
         for opening in self._opening.values():
             opening.cancel()
-        await asyncio.gather(*self._opening.values(), *([self._ticker] if self._ticker else []), return_exceptions=True)
+        for errand in self._errands:
+            errand.cancel()
+        tasks = [*self._opening.values(), *self._errands, *([self._ticker] if self._ticker else [])]
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.stop()
 
     def close_identity(self, identity: str) -> int:
@@ -363,6 +419,8 @@ class Hub:
         for callback in audience.listeners:
             self._loop.call_soon(callback, event)
         self._write_soon(audience)
+        if self._expects is not None and event["type"] in CALLS:
+            self._loop.call_later(MISSING_S, self._errand, self._name_missing, audience, event["seq"], event["counter"])
 
     def reset(self, centre: str, start: Start) -> None:
         """*centre* begins at *start*; whoever watched it before comes back for a snapshot."""
@@ -381,6 +439,21 @@ class Hub:
         """Does the folded view of *centre* equal the one just read at the same seq?"""
         audience = self._audiences.get(centre)
         return audience is None or audience.hall.cursor != (start.epoch, start.seq) or audience.hall.view == start.view
+
+    def hear(self, centre: str, word: Word) -> None:
+        """What a process has told every process that follows *centre*."""
+        audience = self._audiences.get(centre)
+        if audience is None:
+            return
+        match word.get("kind"):
+            case "confirmed":
+                for board, seq, spoken in word["calls"]:
+                    if audience.hall.confirm(board, seq, spoken=spoken):
+                        self._tell_soon(audience, seq)
+            case "board":
+                for screen in audience.live:
+                    if screen.board == word["board"] and not screen.projection.hears_confirmations:
+                        screen.transport.write(frames.board(screen.wire, word["settings"]))
 
     # ── what a connection calls ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -426,7 +499,7 @@ class Hub:
         if cursor is None or not await self._resume(screen, cursor):
             if screen.state is not State.REPLAY:
                 return
-            screen.write(hall.snapshot(screen.wire, self._clock.now_ms()), hall.cursor)
+            screen.write(hall.snapshot(screen.wire, self._clock.now_ms(), self._build), hall.cursor)
             metrics.SENT_SNAPSHOTS.inc()
             metrics.JOINED_BY_SNAPSHOT.inc()
         if screen.state is not State.REPLAY:
@@ -435,6 +508,12 @@ class Hub:
         screen.joined_at = hall.seq
         audience = self._audiences[hall.centre]
         audience.live[screen] = None
+        if screen.projection.hears_confirmations:
+            if calls := hall.newest_calls(CALLS_RETOLD):
+                audience.tell_staff(calls, (screen,))
+        elif screen.board not in audience.noted:
+            audience.noted.add(screen.board)
+            self._errand(self._source.note_screens, hall.centre, {screen.board})
         if screen.sent < hall.seq:
             self._full[screen] = None
             self._revisit_soon()
@@ -442,15 +521,64 @@ class Hub:
     def confirm(self, screen: Screen, seq: int, *, spoken: bool) -> None:
         """*screen* has displayed, or spoken, the call numbered *seq*."""
         hall = screen.hall
-        if not hall.confirm(screen.name, seq, spoken=spoken):
+        if not hall.confirm(screen.board, seq, spoken=spoken):
             return
         (metrics.ACKS_SPOKEN if spoken else metrics.ACKS_SHOWN).inc()
         event = hall.find(seq)
         if event is not None and not spoken and seq > screen.joined_at:
             metrics.PRESS_TO_BOARD.observe(max(0, self._clock.now_ms() - event.at_ms) / 1000)
         audience = self._audiences[hall.centre]
-        if audience.note_confirmed(seq):
-            self._loop.call_later(CONFIRM_S, audience.tell_confirmed)
+        audience.note_own(screen.board, seq, spoken=spoken)
+        self._tell_soon(audience, seq)
+
+    # ── confirmations ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell_soon(self, audience: _Audience, seq: int) -> None:
+        if audience.note(seq):
+            self._loop.call_later(CONFIRM_S, self._errand, self._tell, audience)
+
+    async def _tell(self, audience: _Audience) -> None:
+        """Tell staff and the other processes what has been confirmed since the last time."""
+        told, news = audience.take_notes()
+        centre = audience.hall.centre
+        calls = []
+        for seq in told:
+            confirmed, event = audience.hall.call(seq), audience.hall.find(seq)
+            if confirmed is not None and event is not None:
+                if confirmed.expected is None and self._expects is not None:
+                    confirmed.expected = dict(await self._expects(centre, read_event(event.raw)["counter"]))
+                calls.append(confirmed.told(seq))
+        audience.tell_staff(calls, list(audience.live))
+        if news:
+            await self._source.tell(centre, {"kind": "confirmed", "calls": news})
+
+    async def _name_missing(self, audience: _Audience, seq: int, counter: str) -> None:
+        """The time is over in which every board should have confirmed the call numbered *seq*."""
+        confirmed, centre = audience.hall.call(seq), audience.hall.centre
+        if confirmed is None or self._expects is None:
+            return
+        confirmed.expected = dict(await self._expects(centre, counter))
+        missing = {board: name for board, name in confirmed.expected.items() if board not in confirmed.shown}
+        confirmed.missing = tuple(sorted(missing.values()))
+        self._tell_soon(audience, seq)
+        if missing and await self._source.claim(centre, seq):
+            for board in missing:
+                metrics.unconfirmed(board).inc()
+
+    def _errand(self, work: Callable[..., Coroutine[Any, Any, None]], *given: Any) -> None:
+        """Do *work* beside everything else; what the store refuses is counted, and nobody waits for it."""
+        if self.is_closing:
+            return
+
+        async def run() -> None:
+            try:
+                await work(*given)
+            except QueueError:
+                metrics.ASIDE_LOST.inc()
+
+        errand = asyncio.create_task(run(), name="displays errand")
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
 
     async def _resume(self, screen: Screen, cursor: Cursor) -> bool:
         """Write what follows *cursor* as far as it is not in memory any more; False asks for a snapshot instead."""
@@ -469,7 +597,7 @@ class Hub:
                         screen.close(Close.RESYNC)
                     return welcomed
             if not welcomed:
-                screen.write(frames.resumed(screen.wire, cursor, self._clock.now_ms()), cursor)
+                screen.write(frames.resumed(screen.wire, cursor, self._clock.now_ms(), self._build), cursor)
                 metrics.SENT_RESUMED.inc()
                 metrics.JOINED_BY_CURSOR.inc()
                 welcomed = True
@@ -556,6 +684,7 @@ class Hub:
         while True:
             await asyncio.sleep(TICK_S)
             now_s, lag = self._loop.time(), 0
+            self._ticks += 1
             for centre, audience in list(self._audiences.items()):
                 if audience.deserted_at is not None and now_s - audience.deserted_at > LINGER_S:
                     del self._audiences[centre]
@@ -564,5 +693,7 @@ class Hub:
                 lag = max(lag, max((audience.hall.seq - screen.sent for screen in audience.live), default=0))
                 audience.tick_due = True
                 self._write_soon(audience)
+                if self._ticks % NOTE_SCREENS_EVERY == 0 and (boards := audience.boards()):
+                    self._errand(self._source.note_screens, centre, boards)
             metrics.LAG_EVENTS.set(lag)
             metrics.HALLS.set(len(self._audiences))

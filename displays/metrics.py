@@ -22,6 +22,10 @@ CLOSED = Counter("displays_closed_total", "Connections closed by us, by close co
 OUTBOX_DROPS = Counter("displays_outbox_drops_total", "Screens cut because their outbox was full.")
 JOINS = Counter("displays_joins_total", "Screens that got their start, by how.", ["how"])
 ACKS = Counter("displays_acks_total", "Calls that screens confirmed, by what they confirmed.", ["kind"])
+UNCONFIRMED = Counter(
+    "displays_unconfirmed_total", "Calls that a board of their zone did not confirm in time, by board.", ["board"]
+)
+ASIDE_LOST = Counter("displays_aside_lost_total", "Words to the other processes that could not be said.")
 PRESS_TO_BOARD = Histogram(
     "displays_press_to_board_seconds",
     "From the press of a call to a screen's word that it is displayed.",
@@ -76,10 +80,19 @@ CLOSED_BY = {code: CLOSED.labels(str(int(code))) for code in Close}
 _board_labels: set[str] = set()
 
 
-def screens(board: str, wire: Wire) -> Gauge:
-    """The gauge that counts the connections of *board*."""
+def _label(board: str) -> str:
     if board not in _board_labels:
         if len(_board_labels) >= BOARD_LABELS_LIMIT:
-            board = "other"
+            return "other"
         _board_labels.add(board)
-    return SCREENS.labels(board, wire.value)
+    return board
+
+
+def screens(board: str, wire: Wire) -> Gauge:
+    """The gauge that counts the connections of *board*."""
+    return SCREENS.labels(_label(board), wire.value)
+
+
+def unconfirmed(board: str) -> Counter:
+    """The counter of calls that *board* did not confirm."""
+    return UNCONFIRMED.labels(_label(board))

@@ -16,14 +16,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
 from displays.frames import Close, Wire
 from displays.hall import PUBLIC, Hall, Start
-from displays.hub import Hub, Sink
+from displays.hub import Hub, Sink, Word
 from displays.screen import Identity, Screen
 from loadtest.access import Refused
 from loadtest.bench_meter import Figure, Measure, Target, compare, own_cpu_us, rounds
@@ -173,6 +173,15 @@ class _Source:
 
     async def read(self, centre: str, after: int, limit: int) -> list[bytes]:  # noqa: ARG002
         return []
+
+    async def tell(self, centre: str, word: Word) -> None:
+        """Nobody else listens."""
+
+    async def note_screens(self, centre: str, boards: Collection[str]) -> None:
+        """Nobody asks."""
+
+    async def claim(self, centre: str, seq: int) -> bool:  # noqa: ARG002
+        return False
 
 
 class _FanOut:

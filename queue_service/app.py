@@ -47,6 +47,7 @@ from queue_service.archive.history import History
 from queue_service.archiver import Archiver
 from queue_service.audit import Audit
 from queue_service.authority import NOBODY, Identity, require
+from queue_service.boards import BoardBook
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.channel import Channel
 from queue_service.clock import Clock, SystemClock
@@ -56,6 +57,7 @@ from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import ArchiveAway, NotFound, QueueError, StoreAway
 from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
+from queue_service.http_api import boards as board_door
 from queue_service.http_api.alarms import Alarms
 from queue_service.http_api.audit import Audit as AuditDoor
 from queue_service.http_api.counters import Counters
@@ -72,6 +74,7 @@ from queue_service.http_api.tickets import Tickets
 from queue_service.http_api.users import Users
 from queue_service.http_api.words import READERS
 from queue_service.identity import Identities
+from queue_service.media import Media
 from queue_service.mirrors import Mirrors
 from queue_service.passwords import Passwords
 from queue_service.procedures import Catalogue
@@ -248,7 +251,8 @@ class Service:
             )
             stack.push_async_callback(channel.close)
             store = TicketStore(channel, client)
-            hub = Hub(display_feed.Feed(display_feed.open_client(url), self.clock), self.clock)
+            source = display_feed.Feed(display_feed.open_client(url), self.clock)
+            hub = Hub(source, self.clock, self._showing, pages.build_of(pages.static_folder()))
             stack.push_async_callback(hub.stop)
             mirrors = Mirrors(store, hub.listen)
             stack.push_async_callback(mirrors.close)
@@ -261,6 +265,7 @@ class Service:
             stack.callback(passwords.close)
             self._staff = Staff(self._archive, self._identities, passwords, self._audit)
             self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues, self._audit)
+            self._book = BoardBook(self._dispatch)
             centres = await self._centres(catalogues)
             dossiers = DossierStore(self._archive)
             relay = Relay(self._dispatch, dossiers)
@@ -379,6 +384,8 @@ class Service:
             voices=self._voices,
         )
         installation = urlsplit(self.settings.public_url or "").hostname or "queue-service"
+        media = Media(self.settings.data_dir / "media")
+        board_door.setup(app, media)
         register(
             app,
             Sessions(self._staff, self.clock, is_secure=guard.is_secure, installation=installation),
@@ -398,6 +405,7 @@ class Service:
             Halls(self._dispatch, boards),
             Messages(self._dispatch),
             Alarms(self._dispatch),
+            board_door.BoardDoor(self._book, media),
             Plans(self._dispatch, play_plan),
             Dossiers(self._registry, self.settings.public_url),
             Track(self._registry),
@@ -435,14 +443,17 @@ class Service:
         if settings.oidc_issuer is None:
             return None
         return Server(settings.oidc_issuer, settings.oidc_client, settings.oidc_secret, settings.oidc_claim)
+    async def _showing(self, centre: str, counter: str) -> Mapping[str, str]:
+        """Which boards should show a call at *counter*."""
+        return await self._book.showing(centre, counter)
 
     async def _authorize(self, request: web.Request, centre: str, board: str) -> Viewer:
         """Who looks at *board*: its own device, another screen of the centre, or staff."""
         if request.path.endswith("/stream"):  # many come at once, and ask only whether there is such a board
-            building = await self._dispatch.centre(centre)
+            configured = (await self._dispatch.centre(centre)).board(board)
         else:
-            building, _ = await self._dispatch.in_force(centre)
-        configured = building.board(board)
+            await self._dispatch.in_force(centre)
+            configured = await self._book.board(centre, board)
         identity = request.get(IDENTITY, NOBODY)
         require(identity, BOARD_READERS, centre)
         return self._boards.viewer(request, identity.display_name or board, msgspec.to_builtins(configured))

@@ -457,18 +457,31 @@ def _policy(raw: Raw) -> Iterator[Problem]:
         yield Problem("policy.window_s.department", sentence, "warning")
 
 
+def board_mistakes(raw: Raw, shape: shapes.Type, zones: list[str], counters: list[str]) -> Iterator[Problem]:
+    """Find every mistake in the plain settings of one board, in a centre with these *zones* and *counters*."""
+    yield from _misshapen(raw, shape, "")
+    for at, zone in _texts(raw.get("zones"), "zones"):
+        yield from _unknown("zone", zones, at, zone)
+    yield from _repeated(_texts(raw.get("zones"), "zones"))
+    yield from _one_board("", raw, counters)
+
+
 def _boards(raw: Raw) -> Iterator[Problem]:
     """A display above a desk names its counter; a notice ends after it begins."""
-    counters = _ids(raw, "counters")
     for place, row in _rows(raw, "boards"):
-        if row.get("counter"):
-            yield from _unknown("counter", counters, f"{place}.counter", row["counter"])
-        elif row.get("layout") == "counter-top":
-            yield Problem(f"{place}.counter", "is missing: a counter-top display belongs to one counter")
-        for at, notice in _rows(row, "notices", place):
-            start, end = notice.get("from"), notice.get("until")
-            if isinstance(start, str) and isinstance(end, str) and start and end and start >= end:
-                yield Problem(f"{at}.until", f"{shown(end)} is not later than {shown(start)}")
+        yield from _one_board(place, row, _ids(raw, "counters"))
+
+
+def _one_board(place: str, row: Raw, counters: list[str]) -> Iterator[Problem]:
+    at_counter = _join(place, "counter")
+    if row.get("counter"):
+        yield from _unknown("counter", counters, at_counter, row["counter"])
+    elif row.get("layout") == "counter-top":
+        yield Problem(at_counter, "is missing: a counter-top display belongs to one counter")
+    for at, notice in _rows(row, "notices", place):
+        start, end = notice.get("from"), notice.get("until")
+        if isinstance(start, str) and isinstance(end, str) and start and end and start >= end:
+            yield Problem(f"{at}.until", f"{shown(end)} is not later than {shown(start)}")
 
 
 def _readable(raw: Raw) -> Iterator[Problem]:

@@ -480,7 +480,8 @@ def operation(
         refusals: what the handler itself may refuse; what follows from the declaration is added.
         name: the operation's id in documents and metrics; the handler's name unless given.
         issues: hands out tickets, so that `guard` limits how often one device may.
-        stream: answers for a long time (WebSocket, SSE): no form is negotiated and no deadline set.
+        stream: answers or is told for a long time (WebSocket, SSE, a film): no form is negotiated, no deadline set, and
+            the body is the handler's to read.
     """
 
     def declare(handler: H) -> H:
@@ -492,7 +493,7 @@ def operation(
             name=name or handler.__name__,
             roles=frozenset(roles),
             press=press,
-            body=Nothing if body is None and method.upper() in _CHANGING else body,
+            body=Nothing if body is None and method.upper() in _CHANGING and not stream else body,
             query=query,
             answers=answers,
             refusals=tuple(refusals),

@@ -56,7 +56,29 @@ class CentreKeys:
     @property
     def bell(self) -> str:
         """Sharded pub/sub channel: each event's bytes, rung inside the Function call that recorded it."""
-        return self.day.removesuffix("day") + "bell"
+        return self._beside("bell")
+
+    @property
+    def aside(self) -> str:
+        """Sharded pub/sub channel: what processes tell each other besides events; losing a word costs a moment."""
+        return self._beside("aside")
+
+    @property
+    def screens(self) -> str:
+        """HASH: board -> when a process last had a screen of it, Unix ms.  Kept by the displays, for a day."""
+        return self._beside("screens")
+
+    @property
+    def board_settings(self) -> str:
+        """HASH: board -> its settings as they were changed while it runs (JSON); without: as the file has them."""
+        return self._beside("board_settings")
+
+    def missing(self, seq: int) -> str:
+        """Who counts the boards that did not confirm the call numbered *seq*: a key of ten minutes."""
+        return self._beside(f"missing:{seq}")
+
+    def _beside(self, noun: str) -> str:
+        return self.day.removesuffix("day") + noun
 
     def as_list(self) -> list[str]:
         """All keys, in the order the Functions expect them."""

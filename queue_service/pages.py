@@ -6,6 +6,7 @@ Knows no rule and no data; every page fetches what it shows from the API.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +36,14 @@ YEAR: Final = "public, max-age=31536000, immutable"
 def static_folder() -> Path:
     """Where the built pages are: beside this module, in a checkout and in the wheel alike."""
     return Path(str(files("queue_service"))) / "static"
+
+
+def build_of(folder: Path) -> str:
+    """Twelve hexadecimal digits that change whenever any of the built pages does."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.html")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def setup(app: web.Application, folder: Path) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -223,6 +223,24 @@ class TicketStore:
     async def recall_result(self, centre: str, id: str) -> bytes | None:
         """What ``keep_result`` kept, or None."""
         return cast("bytes | None", await self._read("GET", f"qs:{{{centre}}}:result:{id}"))
+
+    # -- boards --------------------------------------------------------------------------------------------------------
+
+    async def read_boards(self, centre: str) -> tuple[dict[str, bytes], dict[str, int]]:
+        """The changed settings of boards, and when each board last had a screen (Unix ms)."""
+        keys = centre_keys(centre)
+        changed, seen = await self._read_together([("HGETALL", keys.board_settings), ("HGETALL", keys.screens)])
+        return dict(_pairs(changed)), {board: int(at_ms) for board, at_ms in _pairs(seen)}
+
+    async def read_board(self, centre: str, board: str) -> bytes | None:
+        """The changed settings of one board, or None."""
+        return cast("bytes | None", await self._read("HGET", centre_keys(centre).board_settings, board))
+
+    async def put_board(self, centre: str, board: str, change: bytes | None, word: Mapping[str, Any]) -> None:
+        """Keep the changed settings of a board, or none any more, and tell every process, in one step."""
+        keys = centre_keys(centre)
+        keep = ("HDEL", keys.board_settings, board) if change is None else ("HSET", keys.board_settings, board, change)
+        await self._read_together([keep, ("SPUBLISH", keys.aside, pack(word))])
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,6 @@ export function hallOf(centre: string, counter: string): Hall {
       feed.start();
       return { hurry: () => feed.hurry(), stop: () => feed.stop() };
     },
-    watch: watchForNewVersion,
+    watch: (isSafe) => watchForNewVersion(isSafe).stop,
   };
 }

@@ -253,7 +253,7 @@ export class PracticeHall implements Hall {
       call,
       why: { rule, class: ticket.class, ratio: ticket.class === "standard" ? 1 : 6, waited_ms: waited, considered: this.waiting().length + 1 },
     });
-    this.timers.push(setTimeout(() => this.listener?.onShown([{ call, shown: 2, spoken: 1 }]), 800));
+    this.timers.push(setTimeout(() => this.listener?.onShown([{ call, shown: 2, spoken: 1, of: 2, missing: [] }]), 800));
   }
 
   private remember(press: string, before: State | null): void {

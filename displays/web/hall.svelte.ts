@@ -17,6 +17,8 @@ import { Mouth } from "./voice";
 
 const RETRY_MS = 5_000;
 const CLOCK_MS = 250;
+/** Screens do not all ask in the same instant. */
+const SPREAD_MS = 1_000;
 /** So long after the last call the stage may be lent to pictures. */
 const QUIET_MS = 20_000;
 const MOST_MISSED = 200;
@@ -61,6 +63,7 @@ export class Hall {
     private readonly boardId: string,
     private readonly token: string | null,
     private readonly chime: Chime,
+    private readonly onNewBuild: () => void,
   ) {}
 
   /** The server says when this board rings, and what it says. */
@@ -133,6 +136,8 @@ export class Hall {
       onLink: (changed) => (this.link = changed),
       onSpeak: (turn, epoch) => mouth.take(turn, epoch),
       speaks: () => this.speaks,
+      onBoard: (settings) => (this.board = settings),
+      onNewBuild: this.onNewBuild,
       onClock: (measured) => {
         this.offset = measured;
         this.now = Date.now() + measured;
@@ -168,6 +173,7 @@ export class Hall {
       this.late.clear();
       this.unshown.clear();
     }
+    if (this.view) void this.load(); // its settings may have changed while nobody could tell
     this.view = snapshot;
     this.stage = { ...this.stage, queue: [] };
     const arrived = [...this.calls].reverse();
@@ -191,7 +197,7 @@ export class Hall {
       const call = this.calls.find((candidate) => candidate.counter === event.counter);
       if (call) this.receive(call, seq, event.at_ms);
     } else if (event.type === "CentreChanged") {
-      void this.load();
+      setTimeout(() => void this.load(), Math.random() * SPREAD_MS);
     }
     const shown = [...(this.stage.on ? [this.stage.on] : []), ...this.stage.queue, ...this.missed];
     for (const call of shown) if (this.isTakenBack(call)) this.drop(call.seq);

@@ -20,7 +20,7 @@ def test_a_number_goes_from_the_kiosk_over_the_counter_to_the_board(hall):
     expect(console.locator(".hero")).to_have_text("A001")
     expect(board.locator(".stage .called")).to_have_text("A001")
     expect(board.locator(".stage .big").last).to_have_text("1")
-    expect(console.get_by_text("đã hiện trên 1 bảng")).to_be_visible()
+    expect(console.get_by_text("đã hiện trên 1/1 bảng")).to_be_visible()
 
 
 def test_two_boards_are_alike(hall):

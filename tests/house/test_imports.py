@@ -42,7 +42,8 @@ PLAN = {
         queue_service.archive.* displays.synthesis displays.synthesiser
     """,
     "middle": """
-        queue_service.dispatch queue_service.registry queue_service.relay queue_service.sweeper queue_service.archiver
+        queue_service.dispatch queue_service.boards queue_service.media
+        queue_service.registry queue_service.relay queue_service.sweeper queue_service.archiver
         queue_service.backup
         queue_service.identity queue_service.passwords queue_service.audit
         queue_service.oidc queue_service.staff queue_service.devices

@@ -7,7 +7,7 @@
  * A server that cannot read its store says so with every tick: to whoever looks at the page that is the same as a lost link.
  */
 import { decode, encode } from "@msgpack/msgpack";
-import type { Frame, ShownCall, SpeakFrame } from "./words";
+import type { BoardPlace, Frame, ShownCall, SpeakFrame } from "./words";
 
 export type Link =
   | { state: "connecting"; sinceMs: number }
@@ -30,6 +30,10 @@ export interface FeedOptions<View, Event> {
   /** Boards with a loudspeaker only: whether this is one is asked at each hello. */
   onSpeak?: (turn: SpeakFrame, epoch: string) => void;
   speaks?: () => boolean;
+  /** Boards only: other settings from now on. */
+  onBoard?: (board: BoardPlace) => void;
+  /** The server hands out other pages than it did when this one began to listen. */
+  onNewBuild?: () => void;
 }
 
 const SILENCE_MS = 8_000;
@@ -49,6 +53,8 @@ export class Feed<View, Event> {
   /** What stood on the page then was true; before the first word: when we began to ask. */
   private heardAtMs = Date.now();
   private stopped = false;
+  /** The pages that the server handed out when this one began to listen. */
+  private build: string | undefined;
 
   constructor(private readonly options: FeedOptions<View, Event>) {}
 
@@ -111,11 +117,13 @@ export class Feed<View, Event> {
         this.options.onClock?.(frame.now_ms - Date.now());
         this.options.onSnapshot(frame.view, frame.seq, frame.epoch);
         this.say("live");
+        this.compare(frame.build);
         break;
       case "resumed":
         if (frame.epoch !== this.epoch || frame.seq !== this.seq) return this.resync();
         this.options.onClock?.(frame.now_ms - Date.now());
         this.say("live");
+        this.compare(frame.build);
         break;
       case "event":
         if (this.seq === null || frame.seq > this.seq + 1) return this.resync();
@@ -128,6 +136,9 @@ export class Feed<View, Event> {
         break;
       case "speak":
         if (this.epoch !== null) this.options.onSpeak?.(frame, this.epoch);
+        break;
+      case "board":
+        this.options.onBoard?.(frame.board);
         break;
       case "tick":
         this.options.onClock?.(frame.now_ms - Date.now());
@@ -149,6 +160,11 @@ export class Feed<View, Event> {
     this.epoch = null;
     this.seq = null;
     this.lose(4002);
+  }
+
+  private compare(build: string | undefined): void {
+    if (build && this.build && build !== this.build) this.options.onNewBuild?.();
+    this.build ??= build;
   }
 
   private lose(code: number): void {

@@ -4,14 +4,25 @@
  */
 const EVERY_MS = 5 * 60_000;
 const SAFE_EVERY_MS = 5_000;
+/** Screens of a hall do not all load themselves again in the same second. */
+const SPREAD_MS = 60_000;
 
-export function watchForNewVersion(isSafe: () => boolean): () => void {
+export interface Watch {
+  /** Somebody says that there is a newer page: look now. */
+  look: () => Promise<void>;
+  stop: () => void;
+}
+
+export function watchForNewVersion(isSafe: () => boolean): Watch {
   const own = scriptOf(document);
   let reload: ReturnType<typeof setInterval> | undefined;
-  const look = setInterval(async () => {
-    if (reload !== undefined || (await servedScript()) === own) return;
-    reload = setInterval(() => isSafe() && location.reload(), SAFE_EVERY_MS);
-  }, EVERY_MS);
+  const looking = setInterval(look, EVERY_MS);
+
+  async function look(): Promise<void> {
+    if (reload !== undefined || (await servedScript()) === own || reload !== undefined) return;
+    const notBefore = performance.now() + Math.random() * SPREAD_MS;
+    reload = setInterval(() => performance.now() >= notBefore && isSafe() && location.reload(), SAFE_EVERY_MS);
+  }
 
   async function servedScript(): Promise<string | null> {
     try {
@@ -23,9 +34,12 @@ export function watchForNewVersion(isSafe: () => boolean): () => void {
     }
   }
 
-  return () => {
-    clearInterval(look);
-    clearInterval(reload);
+  return {
+    look,
+    stop: () => {
+      clearInterval(looking);
+      clearInterval(reload);
+    },
   };
 }
 

@@ -183,11 +183,15 @@ export interface PublicEvent {
   version?: string | number;
 }
 
-/** Confirmations of one call: how many screens have shown it, how many voices have spoken it. */
+/** Confirmations of one call: how many boards have shown it, how many have spoken it. */
 export interface ShownCall {
   call: number;
   shown: number;
   spoken: number;
+  /** On how many boards it should stand; null while nobody knows. */
+  of: number | null;
+  /** Names of the boards that did not confirm in time. */
+  missing: string[];
 }
 
 /** A name without what stands in brackets behind it: "Sở Y tế (…)" → "Sở Y tế". */
@@ -203,11 +207,13 @@ export function matterOf(centre: Centre, department: Department): Named {
 }
 
 export type Frame<View, Event> =
-  | { type: "snapshot"; epoch: string; seq: number; recovered: false; view: View; now_ms: number }
-  | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number }
+  | { type: "snapshot"; epoch: string; seq: number; recovered: false; view: View; now_ms: number; build?: string }
+  | { type: "resumed"; epoch: string; seq: number; recovered: true; now_ms: number; build?: string }
   | { type: "event"; seq: number; at_ms: number; event: Event }
   | { type: "shown"; calls: ShownCall[] }
   | SpeakFrame
+  /** To a board: it has other settings from now on. */
+  | { type: "board"; board: BoardPlace }
   /** `stale_since_ms`: since when the server itself cannot read what is true. */
   | { type: "tick"; seq: number; now_ms: number; stale_since_ms?: number };
 
