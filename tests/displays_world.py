@@ -211,7 +211,7 @@ async def authorize(request: web.Request, centre: str, board: str) -> Identity:
         raise SignInRequired("no valid token")
     if token == "other":
         raise NotAllowed("another hall's token")
-    if board != "hall-a":
+    if board not in ("hall-a", "hall-b"):
         raise UnknownBoard(f"there is no board {board}")
     return Identity(token, f"screen of {token}", {"id": board, "zones": ["a"], "layout": "calls"})
 

@@ -270,7 +270,8 @@ async def test_staff_see_the_staff_form_and_confirmations(centre: Writer, hall: 
 
     await until(lambda: console.told, "the confirmation")
     assert "secret-A001" == console.events[0]["ticket"]
-    assert {"type": "shown", "calls": [{"call": seq, "shown": 1, "spoken": 0}]} == console.told[0]
+    told = {"call": seq, "shown": 1, "spoken": 0, "of": None, "missing": []}
+    assert {"type": "shown", "calls": [told]} == console.told[0]
     assert not screen.told
 
 

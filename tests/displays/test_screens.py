@@ -194,10 +194,10 @@ async def test_ticks_tell_the_newest_event(centre: Writer, hall: Hall) -> None:
     assert "stale_since_ms" not in screen.ticks[0]
 
 
-async def test_confirmed_calls_are_known_by_screen(centre: Writer, hall: Hall) -> None:
-    """A screen confirms what it displayed and spoke; a number that is no call is not recorded."""
-    lobby = await hall.screen(name="lobby")
-    stairs = await hall.screen(name="stairs")
+async def test_confirmed_calls_are_known_by_board(centre: Writer, hall: Hall) -> None:
+    """A board confirms what it displayed and spoke; a number that is no call is not recorded."""
+    lobby = await hall.screen(board="hall-a")
+    stairs = await hall.screen(url=hall.url("hall-b"))
     issued = await centre.issue("A001")
     called = await centre.call("A001")
     await lobby.reaches(called)
@@ -211,7 +211,7 @@ async def test_confirmed_calls_are_known_by_screen(centre: Writer, hall: Hall) -
     await until(lambda: hall.hub.confirmed(centre.id, called).spoken, "spoken")
     await until(lambda: len(hall.hub.confirmed(centre.id, called).shown) == 2, "shown on both")
     confirmed = hall.hub.confirmed(centre.id, called)
-    assert ({"lobby", "stairs"}, {"lobby"}) == (confirmed.shown, confirmed.spoken)
+    assert ({"hall-a", "hall-b"}, {"hall-a"}) == (confirmed.shown, confirmed.spoken)
     assert not hall.hub.confirmed(centre.id, issued).shown
 
 

@@ -171,7 +171,7 @@ async def test_a_board_that_does_not_confirm_is_named_and_counted_once(
     house: House, other: Service, monkeypatch: pytest.MonkeyPatch
 ):
     """After the set time, at every console; when it confirms after all, it is not missing any more."""
-    monkeypatch.setattr(hub, "MISSING_S", 0.5)
+    monkeypatch.setattr(hub, "MISSING_S", 2.0)
     near = await house.board.socket("boards/hall/stream")
     dumb = await at(house.board, other).socket("boards/side/stream")
     consoles = [await house.lan.socket("events/stream"), await at(house.binh, other).socket("events/stream")]
@@ -192,7 +192,6 @@ async def test_a_board_that_does_not_confirm_is_named_and_counted_once(
     for console in consoles:
         await until(lambda told=console: {**wanted, "shown": 2, "missing": []} in _told(told), "not missing any more")
     assert _unconfirmed("side") == before + 1
-    assert _unconfirmed("hall") == 0
 
 
 async def test_pictures_and_films_are_known_by_their_content(house: House):
