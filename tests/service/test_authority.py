@@ -86,6 +86,11 @@ ROWS = {
     "read_board": Row(LOOKERS),
     "stream_board": Row(LOOKERS),
     "read_sound": Row(LOOKERS),
+    "read_boards": Row(SUPERVISORS),
+    "read_board_settings": Row(SUPERVISORS),
+    "change_board": Row(SUPERVISORS, {"zones": ["z"]}),
+    "reset_board": Row(SUPERVISORS),
+    "bring_media": Row(SUPERVISORS),
     "make_plan": Row(SUPERVISORS, {"close": ["q99"]}),
     "read_plan": Row(SUPERVISORS),
     "receive_dossier": Row(HANDLERS, {"procedure": "1.000000"}),
@@ -170,7 +175,7 @@ async def ask(who: Caller, name: str, method: str, path: str, described: dict[st
         headers["Accept"] = "text/event-stream"
         async with who.session.get(who.url(path), headers=who.headers(**headers)) as stream:
             return Answer(stream.status, stream.headers, b"" if stream.status == 200 else await stream.read())
-    options: dict[str, Any] = {"json": ROWS[name].body or {}} if method == "POST" else {}
+    options: dict[str, Any] = {"json": ROWS[name].body or {}} if method in ("POST", "PUT") else {}
     async with asyncio.timeout(DEADLINE_S):
         while (answer := await who.ask(method, path, headers, **options)).status == 429:
             await asyncio.sleep(0.05)  # nobody in particular asks for everything at once
