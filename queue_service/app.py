@@ -443,6 +443,7 @@ class Service:
         if settings.oidc_issuer is None:
             return None
         return Server(settings.oidc_issuer, settings.oidc_client, settings.oidc_secret, settings.oidc_claim)
+
     async def _showing(self, centre: str, counter: str) -> Mapping[str, str]:
         """Which boards should show a call at *counter*."""
         return await self._book.showing(centre, counter)
