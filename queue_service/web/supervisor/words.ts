@@ -85,8 +85,9 @@ export interface Alarm {
   since_ms: number;
   counter: string | null;
   service: string | null;
-  says: { vi: string; en: string };
-  do: { vi: string; en: string };
+  /** By language; one that only the pages know falls back to Vietnamese. */
+  says: Record<string, string>;
+  do: Record<string, string>;
 }
 
 export interface Messages {
