@@ -78,7 +78,7 @@ SEAT: Mapping[str, frozenset[Button]] = {
     "closed": frozenset({Button.OPEN}),
     "open": frozenset({Button.PAUSE, Button.CLOSE, Button.ASK_HELP, *INVITING}),
     "paused": frozenset({Button.OPEN, Button.CLOSE, Button.ASK_HELP}),
-    "draining": frozenset({Button.OPEN, Button.CLOSE, Button.ASK_HELP, Button.CALL_NEXT}),
+    "draining": frozenset({Button.OPEN, Button.PAUSE, Button.CLOSE, Button.ASK_HELP, *INVITING}),
 }
 """Counter state -> presses about the seat and the line.  A pause keeps the visitor who is at the counter."""
 

@@ -168,6 +168,8 @@ class Hall:
 
     def __init__(self, house: House, browser: Browser, centre: str) -> None:
         self.house = house
+        self.base = house.base
+        """Where its pages are opened: the service itself, unless a test puts something between."""
         self.centre = centre
         self.troubles: list[str] = []
         self._browser = browser
@@ -183,7 +185,7 @@ class Hall:
         page = context.new_page()
         page.add_init_script(script)
         page.on("pageerror", lambda error: self.troubles.append(f"{address}: {error}"))
-        page.goto(self.house.base + address)
+        page.goto(self.base + address)
         return page
 
     def kiosk(self, size: dict[str, int] = KIOSK_PX) -> Page:
@@ -212,9 +214,12 @@ class Hall:
         """Somebody signed in (the officer of the counter) and seated."""
         page = self.page(f"/console/{self.centre}?mute", CONSOLE_PX)
         self.sign_in(page, officer or counter)
+        self.sit_down(page, counter)
+        return page
+
+    def sit_down(self, page: Page, counter: str) -> None:
         page.get_by_role("button", name=f"{int(counter[1:])} ").first.click()
         expect(page.locator(".now")).to_be_visible()
-        return page
 
     def supervisor(self, size: dict[str, int] = CONSOLE_PX, words: str = "") -> Page:
         """The control room with somebody in it."""
@@ -248,14 +253,15 @@ class Hall:
         ticket: dict[str, Any] = reply["ticket"]
         return ticket
 
-    def press(self, counter: str, press: str, **body: object) -> Any:
-        """A press of the counter's officer, who sits somewhere else than in our browser."""
-        if counter not in self._tokens:
-            person = self.person(counter)
+    def press(self, counter: str, press: str, by: str | None = None, **body: object) -> Any:
+        """A press of the counter's officer, or of another's (*by*), who sits somewhere else than in our browser."""
+        officer = by or counter
+        if officer not in self._tokens:
+            person = self.person(officer)
             answer = self.house.call("POST", "/session", {**_credentials(person), "bearer": True})
-            self._tokens[counter] = answer["token"]
+            self._tokens[officer] = answer["token"]
         path = f"/centres/{self.centre}/counters/{counter}/{press}"
-        return self.house.call("POST", path, body, self._tokens[counter])
+        return self.house.call("POST", path, body, self._tokens[officer])
 
     def dossier(self, path: str, body: object) -> Any:
         """A press on a dossier; an empty *path* takes one in."""
@@ -307,6 +313,11 @@ def small(commune: Centre, id: str) -> Centre:
         departments=tuple(department for department in commune.departments if department.id in SERVICES),
         services=ungrouped(tuple(service for service in commune.services if service.id in SERVICES)),
     )
+
+
+def recording(centre: Centre) -> Centre:
+    """The centre, asking what was done with everybody."""
+    return msgspec.structs.replace(centre, policy=msgspec.structs.replace(centre.policy, record="required"))
 
 
 def broad(province: Centre, id: str) -> Centre:

@@ -30,14 +30,14 @@ export function liveActions(view: DeskView, now: number): Set<Action> {
   const seated = counter.state !== "closed" || ticket !== null;
   if (counter.state === "open" || counter.state === "draining") live.add("pause");
   if (counter.state !== "open") live.add("open");
-  if (seated) live.add("close");
+  if (counter.state !== "closed") live.add("close").add("ask-help");
   if (ticket) {
     live.add("complete").add("park").add("transfer").add("note");
     if (ticket.state === "called") live.add("start").add("recall").add("no-show");
   } else if (counter.state === "open" || counter.state === "draining") {
-    live.add("call-next").add("call").add("resume");
+    live.add("call-next").add("call");
+    if (view.parked.length) live.add("resume");
   }
-  if (counter.state !== "closed") live.add("ask-help");
   if (seated) live.add("message");
   if (view.help) live.add("answer-help");
   if (view.messages.length) live.add("mark-read");

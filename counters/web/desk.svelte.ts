@@ -28,7 +28,7 @@ export function fold(view: DeskView, reply: CounterReply): DeskView {
 export class Desk {
   view = $state.raw<DeskView | null>(null);
   refusal = $state.raw<Refused | null>(null);
-  /** The service's clock minus this machine's. */
+  /** The service's clock minus `performance.now()`, which no hand sets. */
   offset = $state(0);
   private questions = 0;
   private answered = 0;
@@ -101,7 +101,7 @@ export class Desk {
       if (isNewer(view, this.view) && (sameOrder || question > this.answered)) {
         this.answered = question;
         this.view = view;
-        this.offset = view.now_ms - Date.now();
+        this.offset = view.now_ms - performance.now();
       }
       this.refusal = null;
     } catch (error) {

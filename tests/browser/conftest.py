@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from browser_world import Hall, House, broad, small, with_long_names
+from browser_world import Hall, House, broad, recording, small, with_long_names
+from console_world import Wire
 from queue_service.app import EXAMPLES
-from queue_service.centre import load_centre, to_json
+from queue_service.centre import Centre, load_centre, to_json
 from queue_service.pages import static_folder
 
 HALLS = 70
 """More than there are tests: each takes a hall that nobody has used."""
+LITTLE_HALLS = 24
+"""The same of the house that is quick to start again."""
+RECORDS = "records"
 LONG = "long"
 BROAD = "broad"
 WHOLE = "whole"
@@ -35,7 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The service with more halls than there are tests."""
-    assert (static_folder() / "console.html").is_file(), "build the pages first: make web"
     folder = tmp_path_factory.mktemp("house")
     commune = load_centre(EXAMPLES / "demo-xa.toml")
     centres = [small(commune, f"xa-{number}") for number in range(HALLS)]
@@ -45,6 +48,22 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     for id in (LONG, WHOLE):
         shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{id}-procedures.json")
     shutil.copy(EXAMPLES / "demo-tinh-procedures.json", folder / f"{BROAD}-procedures.json")
+    yield from _lived_in(folder, centres)
+
+
+@pytest.fixture(scope="session")
+def little_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service with few halls, for the tests that kill it or put a line before it that breaks."""
+    folder = tmp_path_factory.mktemp("little-house")
+    commune = load_centre(EXAMPLES / "demo-xa.toml")
+    centres = [small(commune, f"nho-{number}") for number in range(LITTLE_HALLS)]
+    centres.append(recording(small(commune, RECORDS)))
+    shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{RECORDS}-procedures.json")
+    yield from _lived_in(folder, centres)
+
+
+def _lived_in(folder: Path, centres: list[Centre]) -> Iterator[House]:
+    assert (static_folder() / "console.html").is_file(), "build the pages first: make web"
     files = []
     for centre in centres:
         files.append(folder / f"{centre.id}.json")
@@ -67,12 +86,34 @@ def browser() -> Iterator[Browser]:
 
 
 _unused = itertools.count()
+_unused_little = itertools.count()
 
 
 @pytest.fixture
 def hall(house: House, browser: Browser) -> Iterator[Hall]:
     """A hall in which nothing has happened yet."""
     yield from _opened(house, browser, f"xa-{next(_unused)}")
+
+
+@pytest.fixture
+def little_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
+    """The same in the little house."""
+    yield from _opened(little_house, browser, f"nho-{next(_unused_little)}")
+
+
+@pytest.fixture
+def recording_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall where completing needs to say what was done; tests share it."""
+    yield from _opened(little_house, browser, RECORDS)
+
+
+@pytest.fixture
+def wire(little_hall: Hall) -> Iterator[Wire]:
+    """The line on which the pages of the little hall reach their service."""
+    wire = Wire(little_hall.house.port)
+    little_hall.base = wire.base
+    yield wire
+    wire.close()
 
 
 @pytest.fixture

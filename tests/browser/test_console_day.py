@@ -5,126 +5,15 @@ reference model, leave the same facts.
 
 from __future__ import annotations
 
-import json
-import re
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import expect
 
 from browser_world import Hall, call_first, cut_off, strike, violations
+from console_world import History, replayed
 from pictures import tidy
-from queue_service import commands
-from queue_service.centre import Centre, load_centre
-from queue_service.commands import Command, Done, Press
-from reference_model import ReferenceModel
-
-PRESSES: dict[str, type[Command]] = {
-    "call": commands.CallChosen,
-    "no-show": commands.MarkNoShow,
-    **{
-        kind.press_name(): kind
-        for kind in (
-            commands.Open, commands.Pause, commands.Close, commands.CallNext, commands.Recall, commands.Start,
-            commands.Complete, commands.Park, commands.Resume, commands.Transfer, commands.Note, commands.Undo,
-            commands.AskHelp, commands.AnswerHelp,
-        )
-    },
-}  # fmt: skip
-RENAMED = {"counter": "to_counter", "class": "cls"}
-
-
-class History:
-    """Every change that was asked for and done, by pages and by others, as the service answered it."""
-
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self.done: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-        call = hall.house.call
-
-        def listened(method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-            answer = call(method, path, body, token)
-            if method == "POST":
-                self.keep(path, body or {}, answer)
-            return answer
-
-        hall.house.call = listened  # type: ignore[method-assign]
-        self._stop = lambda: setattr(hall.house, "call", call)
-
-    def watch(self, page: Page) -> Page:
-        """Listen to a page, too."""
-
-        def heard(response: Response) -> None:
-            request = response.request
-            if request.method == "POST" and response.ok and "/centres/" in request.url:
-                path = request.url.partition("/api/v1")[2]
-                self.keep(path, json.loads(request.post_data or "{}"), response.json())
-
-        page.on("response", heard)
-        return page
-
-    def keep(self, path: str, body: dict[str, Any], answer: dict[str, Any]) -> None:
-        if f"/centres/{self.hall.centre}/" in path:
-            self.done.append((path, body, answer))
-
-    def hears(self, page: Page, press: str) -> None:
-        """Await that the answer to *press* has been heard: bodies arrive after the page has shown what they say."""
-        deadline = time.monotonic() + 10
-        while not any(path.endswith(f"/{press}") for path, *_ in self.done):
-            assert time.monotonic() < deadline, press
-            page.wait_for_timeout(50)
-
-    def events(self) -> list[dict[str, Any]]:
-        """What the service has recorded."""
-        self._stop()
-        token = self.hall._manager()
-        answer = self.hall.house.call("GET", f"/centres/{self.hall.centre}/events?limit=1000", token=token)
-        events: list[dict[str, Any]] = answer["events"]
-        return events
-
-
-def wish(path: str, body: dict[str, Any]) -> Command:
-    """The command that a request stands for."""
-    if path.endswith("/tickets"):
-        return commands.IssueTicket(
-            service=body["service"], cls="priority" if body.get("ground") else "standard", ground=body.get("ground")
-        )
-    if path.endswith("/messages"):
-        return commands.SendMessage(
-            text=body["text"], to=tuple(body["to"]) if "to" in body else None, counter=body.get("counter")
-        )
-    if path.endswith("/messages/read"):
-        return commands.MarkRead(message=body["message"], counter=body.get("counter"))
-    found = re.search(r"/counters/([^/]+)/([^/]+)$", path)
-    assert found, path
-    fields = {RENAMED.get(name, name): value for name, value in body.items()}
-    if "officer" in fields:
-        fields["to_officer"] = f"staff:{fields.pop('officer')}"
-    if "done" in fields:
-        fields["done"] = tuple(Done(**item) for item in fields["done"]) or None
-    return PRESSES[found[2]](**fields, counter=found[1])
-
-
-def replayed(centre: Centre, events: list[dict[str, Any]], history: History) -> list[dict[str, Any]]:
-    """The facts that the reference model records when the same presses are made in the same order."""
-    first = events[0]
-    day = history.done[0][2]["day"]
-    model = ReferenceModel(centre, day, first["epoch"], first["at_ms"])
-    by_seq = {event["seq"]: event for event in events}
-    last = 1
-    for path, body, answer in sorted(history.done, key=lambda row: (row[2]["seq"], row[2]["now_ms"])):
-        actor = by_seq[last + 1]["actor"] if last + 1 in by_seq else "staff:nobody"
-        ticket = answer["ticket"]["id"] if path.endswith("/tickets") else ""
-        wait = by_seq[last + 1].get("wait") if ticket else None
-        press = Press(
-            press_id=f"{last}-{path}", actor=actor, now_ms=answer["now_ms"], over=True, new_ticket=ticket, wait=wait
-        )
-        model.carry_out(wish(path, body), press, centre.version)
-        last = len(model.events)
-    facts: list[dict[str, Any]] = tidy(model.events)
-    return facts
+from queue_service.centre import load_centre
 
 
 @pytest.mark.timeout(900)  # a whole day, with axe at every station
@@ -224,10 +113,7 @@ def test_an_officers_day_by_keyboard_alone(whole_hall: Hall):
     expect(console.get_by_role("dialog")).to_have_count(0)
 
     # On to a colleague, who reads the note that came along.
-    colleague = history.watch(hall.page(f"/console/{hall.centre}?mute", {"width": 1366, "height": 768}))
-    hall.sign_in(colleague, "q06")
-    colleague.get_by_role("button", name="6 ").first.click()
-    expect(colleague.locator(".now")).to_be_visible()
+    colleague = history.console("q06")
     strike(console, "F2")
     expect(console.locator(".hero")).to_be_visible()
     strike(console, "F10")

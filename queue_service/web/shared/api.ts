@@ -50,18 +50,17 @@ export function newPressId(): string {
 }
 
 export async function read<T>(path: string, token: string | null = null, timeoutMs = 8000): Promise<T> {
-  let response: Response;
   try {
-    response = await fetch(API + path, {
+    const response = await fetch(API + path, {
       headers: headers(token),
       credentials: "same-origin",
       signal: AbortSignal.timeout(timeoutMs),
     });
-  } catch {
-    throw new NoAnswer(null);
+    if (!unanswered(response)) return await answer<T>(response);
+  } catch (error) {
+    if (error instanceof Refused) throw error;
   }
-  if (unanswered(response)) throw new NoAnswer(null);
-  return answer<T>(response);
+  throw new NoAnswer(null);
 }
 
 /** The same, asked again while nobody answers, until the page no longer wants it: then null. A refusal is thrown. */
@@ -118,9 +117,20 @@ function unanswered(response: Response): boolean {
   return response.status === 429 || (response.status >= 502 && response.status <= 504);
 }
 
+/** What was answered; throws when the line breaks before all of it is there, also in a refusal. */
 async function answer<T>(response: Response): Promise<T> {
   if (response.status === 204) return undefined as T;
-  if (response.ok) return (await response.json()) as T;
-  const problem = (await response.json().catch(() => ({}))) as { code?: string; detail?: string; title?: string };
+  const text = await response.text();
+  if (response.ok) return JSON.parse(text) as T;
+  const problem = problemIn(text);
   throw new Refused(response.status, problem.code ?? `http-${response.status}`, problem.detail ?? problem.title ?? "");
+}
+
+/** A refusal in the service's words; what stands before it may refuse in others. */
+function problemIn(text: string): { code?: string; detail?: string; title?: string } {
+  try {
+    return JSON.parse(text) as { code?: string };
+  } catch {
+    return {};
+  }
 }

@@ -12,7 +12,6 @@ export interface Held<Action extends string> {
   subject: string;
   body: Record<string, unknown>;
   officer: string;
-  at: number;
 }
 
 interface Wiring<Action extends string, Reply> {
@@ -29,8 +28,10 @@ const BUSY = new Set(["TOO_MANY"]);
 
 export class Hand<Action extends string, Reply> {
   held = $state.raw<Held<Action> | null>(null);
-  /** Since when nobody has answered; null while the first answer is awaited. */
-  unansweredSince = $state<number | null>(null);
+  /** Since when it is held here, by the clock that only goes forward (`performance.now()`). */
+  since = $state(0);
+  /** Nobody has answered yet, and it is being repeated. */
+  isUnanswered = $state(false);
   private wake: (() => void) | null = null;
   private running = false;
 
@@ -43,7 +44,7 @@ export class Hand<Action extends string, Reply> {
   /** A finger came down. Returns whether this is a new press. */
   strike(action: Action, subject: string, body: Record<string, unknown>, officer: string): boolean {
     if (this.held) return false;
-    this.keep({ key: newPressId(), action, subject, body, officer, at: Date.now() });
+    this.keep({ key: newPressId(), action, subject, body, officer });
     void this.run();
     return true;
   }
@@ -53,12 +54,18 @@ export class Hand<Action extends string, Reply> {
     const kept = this.held ?? this.recall();
     if (!kept) return;
     if (kept.officer !== officer || !mine(kept)) return this.keep(null);
-    this.held = kept;
+    this.keep(kept);
     void this.run();
   }
 
   withdraw(): void {
     this.keep(null);
+    this.wake?.();
+  }
+
+  /** The page goes away from its desk: nothing is repeated any more, and what is held waits for its officer. */
+  stop(): void {
+    this.held = null;
     this.wake?.();
   }
 
@@ -86,13 +93,12 @@ export class Hand<Action extends string, Reply> {
     } catch (error) {
       if (error instanceof NoAnswer || (error instanceof Refused && BUSY.has(error.code))) {
         if (this.held !== held) return;
-        this.unansweredSince ??= Date.now();
+        this.isUnanswered = true;
         await this.pause(backoff(attempt, 500, 5000));
       } else if (error instanceof Refused && error.status === 401) {
         // Nobody is signed in any more: the press stays in hand until its officer is back.
-        const kept = this.held;
+        if (this.held !== held) return;
         this.held = null;
-        if (kept) this.store(kept);
         this.wiring.signedOut();
       } else if (error instanceof Refused) {
         const mine = this.held === held;
@@ -119,7 +125,8 @@ export class Hand<Action extends string, Reply> {
 
   private keep(held: Held<Action> | null): void {
     this.held = held;
-    this.unansweredSince = null;
+    this.since = performance.now();
+    this.isUnanswered = false;
     this.store(held);
   }
 
