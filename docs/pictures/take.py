@@ -121,7 +121,7 @@ async def administrate(browser: Browser, base: str, hall: dict[str, Any]) -> Non
 
 
 async def sit_down(browser: Browser, base: str, hall: dict[str, Any]) -> tuple[Any, str]:
-    """Take the seat that the demo leaves free, call somebody and show the console; gives a ticket that waits, too."""
+    """Take the seat that the demo leaves free, and show each step of it; gives a ticket that waits, too."""
     person = next(person for person in hall["staff"] if person.get("counter") == "q01")
     kiosk = hall["kiosks"][0]["token"]
     for n in range(3):
@@ -132,13 +132,27 @@ async def sit_down(browser: Browser, base: str, hall: dict[str, Any]) -> tuple[A
     page = await context.new_page()
     await page.goto(f"{base}/console/{CENTRE}")
     await page.locator("input[autocomplete=username]").fill(person["name"])
+    await shoot(page, "console-sign-in")
     await page.locator("input[type=password]").fill(person["password"])
     await page.locator("form button").click()
+    await page.locator("button.seat").first.wait_for()
+    await page.wait_for_timeout(1500)
+    await shoot(page, "console-seats")
     await page.locator("button.seat").first.click()
     await page.wait_for_timeout(2500)
     await page.keyboard.press("F2")
     await page.wait_for_timeout(2500)
     await shoot(page, "console")
+    await page.keyboard.press("F9")
+    await page.locator("dialog .add").first.wait_for()
+    await page.keyboard.press("1")
+    await shoot(page, "console-record")
+    await page.keyboard.press("Escape")
+    async with a_page(browser, f"{base}/console/{CENTRE}?practice", 1366, 768) as practice:
+        await practice.wait_for_timeout(1500)
+        await practice.keyboard.press("Enter")
+        await practice.wait_for_timeout(1500)
+        await shoot(practice, "console-practice")
     return context, ticket
 
 
