@@ -75,7 +75,7 @@ async def bench(*, rows: int = ROWS, quick: bool, within_s: float) -> tuple[list
             end = time.monotonic() + within_s / 2
             while len(times["wrong"]) < 20 * asked and time.monotonic() < end:
                 kind = pick.choice(("wrong", "unknown"))
-                target = code() if kind == "wrong" else f"N-261118-{pick.randrange(rows):07}"
+                target = code() if kind == "wrong" else f"{code()}-X"
                 times[kind].append(await _ms(partial(tried, target)))
         finally:
             await archive.close()

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import secrets
 import signal
 import sys
 import time
@@ -81,7 +79,8 @@ from queue_service.procedures import Catalogue
 from queue_service.registry import Registry
 from queue_service.relay import Relay
 from queue_service.settings import Settings
-from queue_service.slips import KEY_BYTES, Slips
+from queue_service.slip_key import SlipKey
+from queue_service.slips import Slips
 from queue_service.staff import Staff
 from queue_service.store import TicketStore
 from queue_service.sweeper import Sweeper
@@ -269,7 +268,7 @@ class Service:
             centres = await self._centres(catalogues)
             dossiers = DossierStore(self._archive)
             relay = Relay(self._dispatch, dossiers)
-            slips = Slips(slip_key(self.settings))
+            slips = Slips(SlipKey.of(self.settings).read())
             self._registry = Registry(dossiers, self._dispatch, catalogues, slips, relay.wake)
             await hub.start()
             data_dir = self.settings.data_dir
@@ -488,25 +487,6 @@ class Service:
     def _address(self, runner: web.AppRunner) -> str:
         host, port = runner.addresses[0][:2]
         return self.settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def slip_key(settings: Settings) -> bytes:
-    """
-    The key of the slips: the setting's, or the file's in the data folder, which the first start makes.
-
-    Whoever loses it must print every slip again; it belongs into the backup, and not beside the archive.
-    """
-    if settings.slip_key is not None:
-        return bytes.fromhex(settings.slip_key)
-    file, made = settings.data_dir / "slip.key", settings.data_dir / f".slip.key-{secrets.token_hex(4)}"
-    if not file.exists():
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        made.touch(0o600)
-        made.write_text(secrets.token_hex(KEY_BYTES), "ascii")
-        with suppress(FileExistsError):  # of workers that start together, one makes it, and nobody reads half of it
-            os.link(made, file)
-        made.unlink()
-    return bytes.fromhex(file.read_text("ascii"))
 
 
 async def play_plan(centre: Centre, plan: Mapping[str, Any]) -> bytes:

@@ -2,8 +2,8 @@
 A backup: the whole installation in one file, and back again.
 
 The file is a compressed tar: `manifest.json`, what the store holds of each centre as of one moment, the installation's
-own keys, and each table of the archive.  The archive is read first, so that the store is never behind it.  A backup
-reads with the commands that the service's user has anyway (deploy/users.acl).
+own keys, the key of its slips where a file holds it, and each table of the archive.  The archive is read first, so that
+the store is never behind it.  A backup reads with the commands that the service's user has anyway (deploy/users.acl).
 
 A restore checks everything before it changes anything.  Numbers may have been given out after the backup was taken, so
 each department leaves some out; and events have happened, so each centre begins a new order of events.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import msgpack
 import msgspec
@@ -34,6 +34,8 @@ from queue_service.commands import AdvanceDay, Command, Press, RenewEpoch
 from queue_service.dispatch import SYSTEM, Dispatch, new_epoch
 from queue_service.identity import hash_keys
 from queue_service.keys import CentreKeys, centre_keys
+from queue_service.slip_key import FILE as SLIP_KEY
+from queue_service.slip_key import SlipKey
 from queue_service.store import CENTRES_KEY, lease_key, telling
 from queue_service.sweeper import LEASE as SWEEPING
 
@@ -81,6 +83,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     parts: dict[str, Part]
 
 
+class Restored(NamedTuple):
+    """What was restored; *unlike* is a sentence when the slips' key in force may not be that of the backup."""
+
+    manifest: Manifest
+    unlike: str | None
+
+
 @dataclass(frozen=True)
 class Installation:
     """
@@ -94,6 +103,7 @@ class Installation:
     client: Any  # a Redis that decodes nothing: redis-py's types cannot say that
     dispatch: Dispatch
     archive: Archive
+    slip_key: SlipKey
 
     # -- backup --------------------------------------------------------------------------------------------------------
 
@@ -119,6 +129,8 @@ class Installation:
                         if "day" in some:
                             day = {name.decode(): value.decode() for name, value in some["day"].items()}
                             marks[centre] = Mark(day["epoch"], int(day["seq"]), day["day"])
+            if (key := self.slip_key.kept()) is not None:
+                (folder / SLIP_KEY).write_text(key, "ascii")
             manifest = Manifest(FORMAT, now_ms, marks, revision, tables, _digests(folder))
             _write_tar(file, folder, manifest)
         return manifest
@@ -155,7 +167,7 @@ class Installation:
 
     # -- restore -------------------------------------------------------------------------------------------------------
 
-    async def restore(self, file: Path, *, replace: bool, skip: int = SKIP) -> Manifest:
+    async def restore(self, file: Path, *, replace: bool, skip: int = SKIP) -> Restored:
         """
         Put the backup in *file* in the place of all that the installation holds.
 
@@ -167,12 +179,14 @@ class Installation:
         Raises:
             BackupRefused: nothing was changed.
             StoreAway, ArchiveAway: one of the two does not answer any more; repeat with *replace*.
+            OSError: the key of the slips cannot be written; the same.
         """
         with _open_tar(file) as tar:
             manifest = _checked(tar)
             there = await self._check_target(replace)
             rows = {name: _unpacked(tar, f"archive/{name}") for name in manifest.tables}
             await portable.load(self.archive, manifest.revision, cast("dict[str, portable.Rows]", rows))
+            unlike = self.slip_key.put(_bytes(tar, SLIP_KEY).decode() if SLIP_KEY in manifest.parts else None)
             given_out = {centre: await self._clear(centre) for centre in there}
             with telling():
                 await self.client.delete(CENTRES_KEY, *INSTALLATION_KEYS)
@@ -182,7 +196,7 @@ class Installation:
                 await self._put_centre(
                     centre, _unpacked(tar, f"store/centres/{centre}"), skip, given_out.get(centre, {})
                 )
-        return manifest
+        return Restored(manifest, unlike)
 
     async def _check_target(self, replace: bool) -> list[str]:
         """
@@ -292,14 +306,15 @@ def _write_tar(file: Path, folder: Path, manifest: Manifest) -> None:
             member.size, member.mtime, member.mode = len(said), manifest.taken_at_ms // 1000, 0o600
             tar.addfile(member, BytesIO(said))
             for name in manifest.parts:
-                tar.add(folder / name, arcname=name, filter=_without_owner)
+                tar.add(folder / name, arcname=name, filter=_as_ours)
         raw.flush()
         os.fsync(raw.fileno())
     beside.replace(file)
 
 
-def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
+def _as_ours(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """For whoever unpacks it, and nobody else."""
+    member.mode, member.uid, member.gid = 0o600, 0, 0
     member.uname = member.gname = ""
     return member
 

@@ -40,6 +40,7 @@ from queue_service.identity import Identities
 from queue_service.legible import letters, needed_mm
 from queue_service.passwords import Passwords
 from queue_service.settings import Settings, SettingsError, read_settings
+from queue_service.slip_key import SlipKey
 from queue_service.staff import Staff
 from queue_service.store import TicketStore
 
@@ -175,8 +176,10 @@ def restore(file: Path, replace: bool, skip: int) -> None:
     """Put the backup in FILE in force; no worker may run."""
 
     async def work(installation: Installation) -> None:
-        manifest = await installation.restore(file, replace=replace, skip=skip)
-        click.echo(f"Restored: {_contents(manifest)}")
+        restored = await installation.restore(file, replace=replace, skip=skip)
+        click.echo(f"Restored: {_contents(restored.manifest)}")
+        if restored.unlike:
+            click.echo(restored.unlike, err=True)
 
     _go(_with_memories(work))
 
@@ -430,7 +433,7 @@ async def _with_memories(work: Callable[[Installation], Awaitable[None]]) -> Non
     """Do *work* with what the installation remembers, and leave nothing there that was not."""
     async with AsyncExitStack() as stack:
         client, store, archive = await _opened(stack)
-        await work(Installation(client, Dispatch(store, SystemClock()), archive))
+        await work(Installation(client, Dispatch(store, SystemClock()), archive, SlipKey.of(_settings())))
 
 
 def _settings() -> Settings:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     case,
     delete,
     func,
@@ -169,6 +170,12 @@ answers: Final = Table(
     Index(None, "day"),
 )
 """The first answer to each press, by who pressed and what; without anything that was told only once."""
+
+_before: Final = select(func.max(dossiers.c.code)).where(dossiers.c.code <= bindparam("code")).scalar_subquery()
+NEAREST: Final = select(dossiers).where(
+    dossiers.c.code == func.coalesce(_before, select(func.min(dossiers.c.code)).scalar_subquery())
+)
+"""The row of a code, or of its neighbour: one row either way, and the same steps down the same index."""
 
 T = TypeVar("T")
 
@@ -344,15 +351,19 @@ class DossierStore:
         """
         A dossier of any centre by its code, and its steps.
 
+        Where there is none, the row of the code before it is read in its place, or the first one of all: so nobody
+        learns from the time whether there is one.
+
         Args:
             proves: is shown the keyed hash of the secret, None where there is no such dossier, before anything is made
-            of the row or read besides: so nobody learns from the time whether there is one.
+            of the row or read besides.
         """
         async with self._archive.read() as connection:
-            row = (await connection.execute(select(dossiers).where(dossiers.c.code == code))).first()
-            if not proves(row.secret if row is not None else None) or row is None:
+            row = (await connection.execute(NEAREST, {"code": code})).first()
+            found = row if row is not None and row.code == code else None
+            if not proves(found.secret if found is not None else None) or found is None:
                 return None
-            return _dossier(row), await _steps(connection, code)
+            return _dossier(found), await _steps(connection, code)
 
     async def search(self, search: Search) -> tuple[Dossier, ...]:
         """Dossiers by due date and code; those whose limit does not run come last."""

@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ from queue_service.commands import AdvanceDay, IssueTicket
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer
 from queue_service.keys import centre_keys
+from queue_service.slip_key import SlipKey
 from queue_service.store import CENTRES_KEY, lease_key
 from service_world import a_hall, a_house
+
+A_KEY = SlipKey("0f" * 32, Path("nowhere"))
+"""Of the settings, where the key of the slips does not matter."""
 
 
 @pytest.fixture
@@ -42,14 +47,14 @@ async def elsewhere(folder: Path, url: str, world: World) -> AsyncIterator[tuple
     try:
         async with a_store(await server.start()) as (store, client):
             hall = Hall(store, client, world.hall.centre, world.hall.clock)
-            yield Installation(client, Dispatch(store, hall.clock), archive), World(hall, archive)
+            yield Installation(client, Dispatch(store, hall.clock), archive, A_KEY), World(hall, archive)
     finally:
         await archive.close()
         await server.stop()
 
 
 def an_installation(world: World) -> Installation:
-    return Installation(world.hall.client, Dispatch(world.hall.store, world.hall.clock), world.archive)
+    return Installation(world.hall.client, Dispatch(world.hall.store, world.hall.clock), world.archive, A_KEY)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -216,6 +221,33 @@ async def test_a_faulty_backup_changes_nothing(world: World, tmp_path: Path):
     assert copied == await world.rows(events)
 
 
+async def test_the_key_of_the_slips_moves_with_its_file(world: World, tmp_path: Path):
+    """For its owner's eyes; what a setting says stays with the settings, and a difference is told."""
+    here = SlipKey(None, tmp_path / "here/slip.key")
+    key, file = here.read().hex(), tmp_path / "backup"
+    await replace(an_installation(world), slip_key=here).backup(file)
+    with tarfile.open(file) as tar:
+        assert {0o600} == {member.mode for member in tar.getmembers()}
+    there = SlipKey(None, tmp_path / "there/slip.key")
+    there.read()
+
+    async def unlike(slip_key: SlipKey) -> str | None:
+        installation = replace(an_installation(world), slip_key=slip_key)
+        return (await installation.restore(file, replace=True)).unlike
+
+    assert None is await unlike(there)
+    assert key == there.read().hex()
+    assert 0o600 == there.file.stat().st_mode & 0o777
+    assert ["slip.key"] == [each.name for each in there.file.parent.iterdir()]
+    assert None is await unlike(SlipKey(key.upper(), tmp_path / "setting/slip.key"))
+    assert "QUEUE_SLIP_KEY" in (await unlike(A_KEY) or "")
+    assert not (tmp_path / "setting").exists()
+
+    await an_installation(world).backup(file)
+    assert "QUEUE_SLIP_KEY" in (await unlike(there) or "")
+    assert key == there.read().hex()
+
+
 async def test_a_backup_leaves_no_key_behind(tmp_path: Path, cheap_passwords: None):
     """Whatever a day's work leaves in the store is in the backup, or is known to be worth nothing."""
     server = EmbeddedServer(tmp_path / "there", fsync="no")
@@ -226,7 +258,7 @@ async def test_a_backup_leaves_no_key_behind(tmp_path: Path, cheap_passwords: No
             await house.lan.at("q01", "open")
             await house.lan.at("q01", "call-next")
             service = house.service
-            await Installation(redis, service._dispatch, service._archive).backup(tmp_path / "backup")
+            await Installation(redis, service._dispatch, service._archive, A_KEY).backup(tmp_path / "backup")
             there = {key.decode() for key in await redis.keys("*")}
             kept = {CENTRES_KEY, *INSTALLATION_KEYS}
             kept |= set(centre_keys(house.centre.id).as_list())

@@ -189,6 +189,18 @@ async def test_another_centre_has_no_such_dossier(registry: Registry):
     assert await registry.store.find("X-0", lambda kept: kept is None) is None
 
 
+async def test_one_row_is_read_whether_there_is_such_a_dossier_or_not(registry: Registry):
+    """The neighbour's in its place, whose secret proves nothing."""
+    own, other = [(await registry.receive(key)).code for key in ("first", "second")]
+    for code, read in ((own, own), (other, other), ("A-1", own), (f"{own}-X", own), ("Z-1", other)):
+        async with registry.archive.read() as connection:
+            rows = (await connection.execute(NEAREST, {"code": code})).all()
+        assert [read] == [row.code for row in rows]
+        shown: list[bytes | None] = []
+        await registry.store.find(code, lambda kept, shown=shown: bool(shown.append(kept)))
+        assert [rows[0].secret if code == read else None] == shown
+
+
 async def test_a_code_from_outside_that_looks_like_ours_is_passed_over(registry: Registry):
     """The number belongs to somebody; the next one is given, and none is skipped silently."""
     await registry.receive(code="X-261118-0001")

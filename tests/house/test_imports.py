@@ -39,7 +39,7 @@ PLAN = {
     "afar": "queue_service.follower queue_service.device_port",
     "core": """
         queue_service.store queue_service.library queue_service.channel queue_service.embedded queue_service.archive
-        queue_service.archive.* displays.synthesis displays.synthesiser
+        queue_service.archive.* queue_service.slip_key displays.synthesis displays.synthesiser
     """,
     "middle": """
         queue_service.dispatch queue_service.boards queue_service.media

@@ -18,6 +18,7 @@ from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionE
 from queue_service.backup import Installation
 from queue_service.clock import SystemClock, business_day
 from queue_service.embedded import die_with_parent, find_binary
+from queue_service.slip_key import SlipKey
 from queue_service.store import lease_key
 from service_world import House, a_hall, a_house
 
@@ -181,7 +182,9 @@ async def test_a_backup_and_a_restore_need_no_more(house: House, guarded: Guarde
     """What `queue-service backup` and `restore` do, but for a worker that runs."""
     await house.kiosk.issue()
     async with guarded.asynchronous("queue", SERVICES) as client:
-        installation = Installation(client, house.service._dispatch, house.service._archive)
+        installation = Installation(
+            client, house.service._dispatch, house.service._archive, SlipKey.of(house.service.settings)
+        )
         await installation.backup(tmp_path / "backup")
         await client.delete(lease_key("sweeper"), lease_key("archiver"))
         await installation.restore(tmp_path / "backup", replace=True)

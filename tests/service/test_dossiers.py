@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from dossier_world import SESSIONS, at
-from queue_service.app import slip_key
 from queue_service.archive.archive import Archive
 from queue_service.archive.dossiers import DossierStore, Envelope, Reception
 from queue_service.centre import Centre
@@ -23,6 +22,7 @@ from queue_service.dossiers import Progress, Receive, decide
 from queue_service.dossiers import receive as receive_dossier
 from queue_service.http_api.dossiers import SECRET, Track, masked
 from queue_service.settings import Settings
+from queue_service.slip_key import SlipKey
 from queue_service.working_days import Limit, WorkingDays
 from service_world import Answer, Caller, House, a_hall, a_house, a_proxy
 
@@ -359,12 +359,12 @@ def test_masked_names():
 def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path):
     """A file that only we read; the setting wins."""
     settings = Settings(data_dir=tmp_path / "new")
-    key = slip_key(settings)
+    key = SlipKey.of(settings).read()
     assert 32 == len(key)
-    assert key == slip_key(settings)
+    assert key == SlipKey.of(settings).read()
     assert 0o600 == stat.S_IMODE((tmp_path / "new" / "slip.key").stat().st_mode)
     assert ["slip.key"] == [file.name for file in (tmp_path / "new").iterdir()]
-    assert bytes(32) == slip_key(Settings(data_dir=tmp_path, slip_key="00" * 32))
+    assert bytes(32) == SlipKey.of(Settings(data_dir=tmp_path, slip_key="00" * 32)).read()
 
 
 # One feed

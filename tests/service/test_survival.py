@@ -25,6 +25,7 @@ import queue_service.app
 import queue_service.cli
 from queue_service.app import Service
 from queue_service.guard import Guard, Limits
+from queue_service.http_api.dossiers import SECRET
 from queue_service.settings import Settings
 from service_world import Answer, Caller, a_hall, a_house, a_key, a_proxy, a_script, is_greeting, until
 
@@ -330,7 +331,7 @@ async def test_a_backup_under_load_becomes_another_installation(
 ) -> None:
     """
     Taken while people press, then everything is killed: elsewhere every press answered before is there, a screen takes
-    a fresh snapshot, numbers are new.
+    a fresh snapshot, numbers are new, and the secret of a printed slip opens its dossier.
     """
     await program.start(session)
     devices = program.demo["centres"][CENTRE]
@@ -338,6 +339,8 @@ async def test_a_backup_under_load_becomes_another_installation(
     desk, chief, officer = await signed_in(session, program, "huongdan", "truongca", "q01")
     board, path = devices["boards"][0], f"boards/{devices['boards'][0]['id']}"
     crowd, is_enough = Crowd(), False
+    handed = {"procedure": "1.004873", "limit": {"unit": "working_day", "value": 3}}
+    slip = (await officer.press("dossiers", handed)).value["slip"]
 
     async with asyncio.TaskGroup() as group:
         for who in (kiosk, desk, chief):
@@ -365,6 +368,9 @@ async def test_a_backup_under_load_becomes_another_installation(
         for press in before:
             if press.who is desk and press.answer.status in (200, 201):
                 assert press.answer.raw == (await press.who.press(press.path, press.body, press.key)).raw
+
+        tracked = await kiosk.get(f"/api/v1/track/{slip['code']}", headers={SECRET: slip["secret"]})
+        assert handed["procedure"] == tracked.value["details"]["procedure"], tracked.raw
 
         screen = await Caller(session, other.base, CENTRE, board["token"]).socket(
             f"{path}/stream", epoch=seen["epoch"], seq=seen["seq"]
