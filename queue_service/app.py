@@ -269,7 +269,7 @@ class Service:
             dossiers = DossierStore(self._archive)
             relay = Relay(self._dispatch, dossiers)
             slips = Slips(SlipKey.of(self.settings).read())
-            self._registry = Registry(dossiers, self._dispatch, catalogues, slips, relay.wake)
+            self._registry = Registry(dossiers, self._dispatch, catalogues, slips, relay.wake, self._audit)
             await hub.start()
             data_dir = self.settings.data_dir
             sounds = Sounds(data_dir / "sounds", Synthesis())
@@ -293,7 +293,7 @@ class Service:
                 data_dir = self.settings.data_dir.absolute()
                 data_dir.mkdir(parents=True, exist_ok=True)
                 self.demo = await demo_identities.prepare(
-                    self._staff, self._identities, centres, data_dir, self.base, self.clock.now_ms()
+                    self._staff, self._identities, self._registry, catalogues, centres, data_dir, self.base
                 )
             stack.push_async_callback(self._end_tasks)
             self._tasks = [

@@ -1,5 +1,6 @@
 """
-The trace of what people changed: noted at once, written a moment later, and never in the way of a press.
+The trace of what people changed, and whose dossier they looked at: noted at once, written a moment later, and never in
+the way of a press.
 
 A change in the archive brings its entries into its own transaction (`write`).  What is changed elsewhere – presses of
 supervisors, devices, sign-ins – is noted (`note`) in a bounded list and written by `run` together with whatever came

@@ -31,7 +31,7 @@ from queue_service.backup import SKIP, BackupRefused, Installation, Manifest
 from queue_service.centre import Centre, build, check, load_centre
 from queue_service.centre_file import FaultyCentre, parse
 from queue_service.channel import Channel
-from queue_service.clock import SystemClock
+from queue_service.clock import DAY_MS, SystemClock
 from queue_service.devices import Devices
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
@@ -43,8 +43,6 @@ from queue_service.settings import Settings, SettingsError, read_settings
 from queue_service.slip_key import SlipKey
 from queue_service.staff import Staff
 from queue_service.store import TicketStore
-
-DAY_MS = 86_400_000
 
 
 def main() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
+
+DAY_MS: Final = 86_400_000
 
 
 class Clock(Protocol):

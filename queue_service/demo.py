@@ -1,7 +1,9 @@
 """
-Demo identities: what a newcomer signs in with, made once per installation and written down for scripts.
+Demo identities and dossiers: what a newcomer signs in with and looks at, made once per installation and written down
+for scripts.
 
-Passwords and tokens are random; ``demo.json`` in the data folder (mode 0600) holds them.  Nothing here exists unless
+Passwords, tokens and the secret of one dossier's slip are random; ``demo.json`` in the data folder (mode 0600) holds
+them.  People are invented, and are named so that everybody sees it.  Nothing here exists unless
 the service was started with ``run``.
 """
 
@@ -10,15 +12,38 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from queue_service.authority import EVERYWHERE, NOBODY, By, Identity
+from queue_service.authority import EVERYWHERE, NOBODY, By, Identity, actor_of
 from queue_service.centre import Centre
+from queue_service.clock import DAY_MS
+from queue_service.commands import Wish
+from queue_service.dossiers import (
+    HandOver,
+    MarkReady,
+    Missing,
+    Paper,
+    Progress,
+    Refuse,
+    RequestSupplement,
+    Return,
+    Search,
+    State,
+    Stop,
+    TakeSupplement,
+)
 from queue_service.errors import ArchiveAway, Conflict
 from queue_service.identity import Identities
+from queue_service.procedures import Catalogue, Procedure
+from queue_service.registry import Applicant, Handed, Registry
+from queue_service.slips import payload
 from queue_service.staff import Staff
+from queue_service.working_days import Limit
 
 FILE = "demo.json"
 WORDS = (
@@ -42,6 +67,29 @@ WORDS = (
 """Passwords people can type from paper: five of these with a number, about 27 bits, for a demo on one's own machine."""
 
 
+DEMO: Final = Identity(name="demo", centres=frozenset({EVERYWHERE}), kind="staff")
+BEGUN: Final = Progress(title="Thẩm định (mẫu)")
+MISSING: Final = Missing(paper="Bản vẽ (mẫu)", reason="chưa có chữ ký", how="ký tên rồi nộp lại tại quầy")
+STORIES: Final[tuple[tuple[int, int, tuple[Wish, ...]], ...]] = (
+    (0, 3, ()),
+    (0, 5, ()),
+    (1, 5, (HandOver(department=""),)),
+    (2, 5, (HandOver(department=""), BEGUN)),
+    (3, 10, (BEGUN, RequestSupplement(missing=(MISSING,)))),
+    (5, 10, (RequestSupplement(missing=(MISSING,)), TakeSupplement())),
+    (6, 5, (BEGUN,)),
+    (12, 3, (BEGUN,)),
+    (3, 10, (MarkReady(),)),
+    (12, 3, (MarkReady(cause="chờ ý kiến của cơ quan khác (mẫu)"),)),
+    (4, 10, (MarkReady(), Return())),
+    (1, 10, (Refuse(reason="không thuộc thẩm quyền (mẫu)"),)),
+    (2, 10, (Stop(reason="người nộp xin rút (mẫu)"),)),
+)
+"""Received so many days ago, with a limit of so many working days, and what was done since; no department: its own."""
+TOLD_TWICE: Final = 2
+"""How often each story is told, so that a list has more than one of a kind."""
+
+
 class DemoDevice(msgspec.Struct, frozen=True):
     """A kiosk or board and its token."""
 
@@ -58,12 +106,20 @@ class DemoStaff(msgspec.Struct, frozen=True, omit_defaults=True):
     counter: str | None = None
 
 
+class DemoSlip(msgspec.Struct, frozen=True):
+    """What the slip of one dossier shows."""
+
+    code: str
+    secret: str
+
+
 class DemoCentre(msgspec.Struct, frozen=True):
-    """Everybody of one centre."""
+    """Everybody of one centre, and the slip of one of its dossiers; None where the centre has no procedures."""
 
     kiosks: tuple[DemoDevice, ...]
     boards: tuple[DemoDevice, ...]
     staff: tuple[DemoStaff, ...]
+    slip: DemoSlip | None = None
 
 
 class Demo(msgspec.Struct, frozen=True):
@@ -74,12 +130,19 @@ class Demo(msgspec.Struct, frozen=True):
 
 
 async def prepare(
-    staff: Staff, identities: Identities, centres: list[Centre], data_dir: Path, base: str, now_ms: int
+    staff: Staff,
+    identities: Identities,
+    registry: Registry,
+    catalogues: Mapping[str, Catalogue],
+    centres: list[Centre],
+    data_dir: Path,
+    base: str,
 ) -> Demo:
     """
-    The demo identities of *centres*: those of ``demo.json`` if they still hold, else new ones; the file is written
-    again with *base*.
+    The demo identities and dossiers of *centres*: those of ``demo.json`` if they still hold, else new ones; the file is
+    written again with *base*.
     """
+    now_ms = registry.now_ms()
     file = data_dir / FILE
     known = _read(file)
     found: dict[str, DemoCentre] = {}
@@ -87,6 +150,10 @@ async def prepare(
         before = known.centres.get(centre.id) if known else None
         if before is None or not await _holds(staff, identities, before, now_ms):
             before = await _create(staff, identities, centre, now_ms)
+        if before.slip is None and centre.id in catalogues:
+            with suppress(ArchiveAway):  # the next start has it again
+                slip = await _slip(registry, centre, catalogues[centre.id])
+                before = msgspec.structs.replace(before, slip=slip)
         found[centre.id] = before
     demo = Demo(base, found)
     _write(file, demo)
@@ -120,7 +187,7 @@ async def _holds(staff: Staff, identities: Identities, demo: DemoCentre, now_ms:
 
 
 async def _create(staff: Staff, identities: Identities, centre: Centre, now_ms: int) -> DemoCentre:
-    by = By(Identity(name="demo", centres=frozenset({EVERYWHERE}), kind="staff"), now_ms)
+    by = By(DEMO, now_ms)
 
     async def device(role: str, id: str, label: str) -> DemoDevice:
         _, token = await identities.devices.create(role=role, centre=centre.id, now_ms=now_ms, device=id, label=label)
@@ -150,6 +217,38 @@ async def _create(staff: Staff, identities: Identities, centre: Centre, now_ms: 
     )
 
 
+async def _slip(registry: Registry, centre: Centre, catalogue: Catalogue) -> DemoSlip:
+    """The slip of a dossier that waits for papers, newly printed; the dossiers, too, where there is none."""
+    waits_for_papers = Search(centre=centre.id, states=(State.SUPPLEMENT,), limit=1)
+    if not await registry.search(waits_for_papers):
+        for n, story in enumerate(STORIES * TOLD_TWICE):
+            await _tell(registry, centre, catalogue.procedures[n % len(catalogue.procedures)], n + 1, story)
+    first, *_ = await registry.search(waits_for_papers)
+    _, secret = await registry.renew_secret(centre.id, first.code, actor_of(DEMO), secrets.token_hex(8))
+    return DemoSlip(first.code, secret)
+
+
+async def _tell(
+    registry: Registry, centre: Centre, procedure: Procedure, n: int, story: tuple[int, int, tuple[Wish, ...]]
+) -> None:
+    """One invented dossier, by the presses that officers have for it; identity numbers with 000 are never issued."""
+    days_ago, working_days, wishes = story
+    handed = Handed(
+        procedure=procedure.code,
+        limit=Limit("working_day", working_days),
+        papers=tuple(Paper(name=f"Giấy tờ mẫu {place}", originals=1) for place in (1, 2)),
+        fee_vnd=procedure.fee_vnd,
+        fee_paid=procedure.fee_vnd is not None,
+        applicant=Applicant(name=f"Người Mẫu Số {n}", identity=f"000{n:09}"),
+        received_ms=registry.now_ms() - days_ago * DAY_MS,
+    )
+    actor, press = actor_of(DEMO), secrets.token_hex(8)
+    dossier, _ = await registry.receive(centre.id, handed, actor, press)
+    for place, wish in enumerate(wishes):
+        done = HandOver(department=dossier.department) if isinstance(wish, HandOver) else wish
+        await registry.carry_out(centre.id, dossier.code, done, actor, f"{press}-{place}")
+
+
 def addresses(demo: Demo) -> str:
     """What ``run`` prints: where to go, and whom to sign in as."""
     lines = [f"  Start page     {demo.base}/"]
@@ -164,6 +263,8 @@ def addresses(demo: Demo) -> str:
             for device in centre.boards
         ]
         lines.append(f"    Console        {demo.base}/console/{id}")
+        if centre.slip is not None:
+            lines.append(f"    Dossier        {payload(demo.base, centre.slip.code, centre.slip.secret)}")
         lines.append(f"    Supervisor     {demo.base}/supervisor/{id}")
         lines.append(f"    Administration {demo.base}/admin/{id}")
         shown = [person for person in centre.staff if person.counter is None or person is centre.staff[3]]

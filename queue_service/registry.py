@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from queue_service import metrics
 from queue_service.archive.dossiers import DossierStore, Envelope, Reception
+from queue_service.audit import Audit
 from queue_service.centre import Centre
 from queue_service.clock import business_day
 from queue_service.codec import fingerprint, pack
@@ -41,6 +42,10 @@ from queue_service.slips import Slips
 from queue_service.working_days import Limit, WorkingDays
 
 IDENTITY_SHOWN: Final = 4
+LOOK_MS: Final = 600_000
+"""Whoever looks at the same dossier again within this time has looked once, as far as the audit goes."""
+MOST_LOOKS: Final = 10_000
+"""Remembered looks, 2 MB; beyond them somebody may be noted a second time."""
 
 T = TypeVar("T")
 
@@ -95,6 +100,7 @@ class Registry:
         catalogues: centre -> its procedures.
         slips: makes and checks secrets.
         tell: is called when something lies in the outbox.
+        audit: is told who has looked at a dossier; None where nobody keeps a trace.
     """
 
     def __init__(
@@ -104,9 +110,11 @@ class Registry:
         catalogues: Mapping[str, Catalogue],
         slips: Slips,
         tell: Callable[[], None] = lambda: None,
+        audit: Audit | None = None,
     ) -> None:
         self._store, self._dispatch, self._catalogues, self._slips = store, dispatch, catalogues, slips
-        self._tell = tell
+        self._tell, self._audit = tell, audit
+        self._looks: dict[tuple[str, str, str], int] = {}
         self._calendars: dict[str, tuple[str, WorkingDays]] = {}
 
     def now_ms(self) -> int:
@@ -260,15 +268,17 @@ class Registry:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    async def read(self, centre_id: str, code: str) -> Whole:
+    async def read(self, centre_id: str, code: str, actor: str) -> Whole:
         """
-        Everything about one dossier of the centre.
+        Everything about one dossier of the centre, whose it is among it; the audit says who has looked.
 
         Raises:
             UnknownDossier: the centre has no such dossier.
         """
         await self.centre(centre_id)
-        return await self._store.read(centre_id, code)
+        whole = await self._store.read(centre_id, code)
+        self._note_look(centre_id, code, actor)
+        return whole
 
     async def search(self, search: Search) -> tuple[Dossier, ...]:
         """What the centre has, most urgent first."""
@@ -294,6 +304,21 @@ class Registry:
             raise UnknownDossier("There is no dossier with this code, or the secret is not that of its slip.")
         dossier, steps = found
         return Seen(dossier, steps, await self._store.read(dossier.centre, code) if secret is not None else None)
+
+    def _note_look(self, centre_id: str, code: str, actor: str) -> None:
+        if self._audit is None:
+            return
+        look, now_ms = (centre_id, code, actor), self.now_ms()
+        noted_ms = self._looks.get(look)
+        if noted_ms is not None and now_ms - noted_ms < LOOK_MS:
+            return
+        self._looks.pop(look, None)  # so that they stand in the order of their times
+        self._looks[look] = now_ms
+        while len(self._looks) > MOST_LOOKS:
+            del self._looks[next(iter(self._looks))]
+        self._audit.note(
+            self._audit.entry(now_ms, centre=centre_id, actor=actor, action="look-up-dossier", object=code)
+        )
 
 
 def _limit_of(procedure: Procedure) -> Limit:

@@ -433,9 +433,9 @@ class Dossiers:
         refusals=(UnknownDossier, ArchiveAway),
         tags=("dossiers",),
     )
-    async def read_dossier(self, centre: str, dossier: str) -> WholeReply:
-        """The whole trace, the papers, and whose it is."""
-        whole = await self._registry.read(centre, dossier)
+    async def read_dossier(self, centre: str, dossier: str, identity: Identity) -> WholeReply:
+        """The whole trace, the papers, and whose it is; the audit says who has looked."""
+        whole = await self._registry.read(centre, dossier, actor_of(identity))
         view = _view(whole.dossier, self._registry.now_ms(), await self._registry.calendar(centre))
         person = whole.person
         shown = PersonView(person.name, person.phone, person.identity_end) if person is not None else None

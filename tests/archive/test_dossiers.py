@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from dossier_world import a_calendar, at
 from queue_service.archive.archive import Archive
 from queue_service.archive.dossiers import (
+    NEAREST,
     DossierStore,
     Envelope,
     Reception,

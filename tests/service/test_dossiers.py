@@ -12,13 +12,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import ClientSession
 
 from dossier_world import SESSIONS, at
+from queue_service import registry
+from queue_service.app import EXAMPLES, Service
 from queue_service.archive.archive import Archive
 from queue_service.archive.dossiers import DossierStore, Envelope, Reception
 from queue_service.centre import Centre
 from queue_service.clock import ManualClock
-from queue_service.dossiers import Progress, Receive, decide
+from queue_service.demo import addresses
+from queue_service.dossiers import Progress, Receive, Search, State, decide
 from queue_service.dossiers import receive as receive_dossier
 from queue_service.http_api.dossiers import SECRET, Track, masked
 from queue_service.settings import Settings
@@ -257,6 +261,51 @@ async def test_lists_and_warnings(house: House, clock: ManualClock):
     rest = (await house.desk.get("dossiers", params={"limit": "2", "after": page["next"]})).value
     assert ([0], None) == ([codes.index(dossier["code"]) for dossier in rest["dossiers"]], rest["next"])
     assert "MALFORMED" == (await house.desk.get("dossiers", params={"state": "lost"})).code
+
+
+async def test_the_audit_says_who_looked(house: House, clock: ManualClock, monkeypatch: pytest.MonkeyPatch):
+    """Once in ten minutes for each of them and each dossier, by its code; a list shows nobody, and is not noted."""
+    one, other = [(await received(house.lan, applicant={"name": NAME}))["slip"]["code"] for _ in range(2)]
+
+    async def looks() -> list[tuple[str, str]]:
+        await house.service._audit.flush()
+        said = (await house.chief.get("audit", params={"action": "look-up-dossier"})).value["entries"]
+        assert not [marker for marker in MARKERS if marker in json.dumps(said, ensure_ascii=False)]
+        return [(entry["actor"], entry["object"]) for entry in reversed(said)]
+
+    lan, desk = f"staff:{house.lan.name}", f"staff:{house.desk.name}"
+    for who, code in ((house.lan, one), (house.lan, one), (house.desk, one), (house.lan, other)):
+        assert 200 == (await who.get(f"dossiers/{code}")).status
+    assert "UNKNOWN_DOSSIER" == (await house.lan.get("dossiers/NOBODY-1")).code
+    await house.lan.get("dossiers")
+    noted = [(lan, one), (desk, one), (lan, other)]
+    assert noted == await looks()
+    clock.advance(registry.LOOK_MS)
+    await house.lan.get(f"dossiers/{one}")
+    assert [*noted, (lan, one)] == await looks()
+    monkeypatch.setattr(registry, "MOST_LOOKS", 1)
+    for code in (other, one, one):
+        await house.lan.get(f"dossiers/{code}")
+    assert [*noted, (lan, one), (lan, other), (lan, one)] == await looks()
+
+
+async def test_the_demo_has_dossiers_in_every_state(tmp_path: Path, clock: ManualClock, cheap_passwords: None):
+    """Made once; the slip that is printed opens one, and whose they are is seen to be invented."""
+    settings = Settings(port=0, data_dir=tmp_path, centres=(EXAMPLES / "demo-xa.toml",))
+    made: list[set[str]] = []
+    for _ in range(2):
+        async with Service(settings, with_demo=True, clock=clock).running() as service, ClientSession() as session:
+            assert service.demo is not None
+            centre = service.demo.centres["demo-xa"]
+            assert centre.slip is not None
+            kiosk = Caller(session, service.base, "demo-xa", centre.kiosks[0].token)
+            seen = (await track(kiosk, centre.slip.code, centre.slip.secret)).value
+            assert ("supplement", "N••• M••• S•••") == (seen["state"], seen["details"]["person"][:14])
+            assert f"/track#{centre.slip.code}.{centre.slip.secret}" in addresses(service.demo)
+            found = await service._registry.search(Search(centre="demo-xa", limit=200))
+            assert {*State} == {dossier.state for dossier in found}
+            made.append({dossier.code for dossier in found})
+    assert made[0] == made[1]
 
 
 # With a code

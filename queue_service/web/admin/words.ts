@@ -40,6 +40,7 @@ export const ACTIONS = [
   "ask-help",
   "answer-help",
   "send-message",
+  "look-up-dossier",
 ] as const;
 
 export interface User {
