@@ -31,10 +31,11 @@ from schemathesis.specs.openapi.checks import (
 
 import queue_service.app
 from queue_service.errors import CODES
-from queue_service.guard import Guard, Limits
+from queue_service.guard import RUNNER_OPTIONS, Guard, Limits
 from service_world import JSON, LEAKS, MSGPACK, Answer, Caller, House, a_hall, a_house, a_key, filled
 
 TICKET = "0" * 22
+LONGEST = RUNNER_OPTIONS["max_line_size"]
 MADE_REQUESTS = 500
 """Requests made from the document, over all its operations: what a busy machine answers within a minute."""
 HOSTILE = {
@@ -557,6 +558,9 @@ async def test_requests_made_from_the_document_never_break_the_service(house: Ho
                 case.path_parameters["centre"] = house.centre.id
             token = tokens[len(seen) % len(tokens)]
             response = case.call(headers={"Authorization": f"Bearer {token}"} if token else None)
+            if len(response.request.path_url) > LONGEST:  # read by nobody: there is no door yet that could answer
+                assert response.status_code == 400
+                return
             seen.append(response.status_code)
             assert response.status_code < 500, response.text
             if response.status_code >= 400:
