@@ -280,6 +280,8 @@ class Dispatch:
         try:
             if isinstance(command, IssueTicket) and not over:
                 check_hours(centre, now_ms)
+            if isinstance(command, IssueTicket):
+                check_appointment(command, now_ms)
             if isinstance(command, Complete):
                 check_record(centre, self.catalogue(centre_id), command)
         except QueueError:  # a repeat gets the first answer, whatever has changed since
@@ -416,6 +418,17 @@ class Dispatch:
 @cache
 def _press_name(kind: type[Command]) -> str:
     return kind.press_name()
+
+
+def check_appointment(command: IssueTicket, now_ms: int) -> None:
+    """
+    Refuse a number for an appointment of another day: its holder would stand in line until then.
+
+    Raises:
+        Malformed: more than 24 hours ahead.
+    """
+    if (command.appointment_ms or 0) > now_ms + 24 * 3600 * 1000:
+        raise Malformed("an appointment is within the next 24 hours; take the number on its day")
 
 
 def check_hours(centre: Centre, now_ms: int) -> None:

@@ -49,7 +49,7 @@ class Issue(Body, frozen=True):
     service: Slug
     further: Annotated[tuple[Slug, ...], Meta(max_length=8)] = ()
     any_order: bool = False
-    appointment_ms: Annotated[int, Meta(ge=0)] | None = None
+    appointment_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     cls: TicketClass = msgspec.field(name="class", default="standard")
     ground: Slug | None = None
     language: Language = "vi"

@@ -24,6 +24,7 @@ from queue_service.dispatch import Dispatch, check_hours
 from queue_service.errors import (
     IssuingClosed,
     KeyReused,
+    Malformed,
     NobodyServes,
     NotYourSeat,
     QueueError,
@@ -377,3 +378,13 @@ async def test_a_file_is_in_force_with_what_the_functions_read_of_it(world: Worl
         )
     assert newer == await world.two.read_again(centre.id)
     assert "A001" == await world.issue(centre, "key-00001", world.two)
+
+
+async def test_an_appointment_of_another_day_gets_no_number(world: World) -> None:
+    """It would stand in line until then."""
+    centre = a_centre()
+    await world.configure(centre)
+    wish = msgspec.structs.replace(WISH, appointment_ms=world.clock.now_ms() + 25 * 3600 * 1000)
+    with pytest.raises(Malformed):
+        await world.one.press(centre.id, wish, actor="device:k1", press_id="key-00001")
+    assert "A001" == await world.issue(centre, "key-00001")
