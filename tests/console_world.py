@@ -18,10 +18,12 @@ from playwright.sync_api import Error, Page, Response
 from browser_world import CONSOLE_PX, Hall
 from pictures import tidy
 from queue_service import commands
-from queue_service.centre import Centre
+from queue_service.centre import Centre, load_centre
 from queue_service.commands import Command, Done, Press
 from reference_model import ReferenceModel
 
+KEPT = "được giữ và sẽ tự gửi lại"
+"""What the page says of a press that nobody has answered."""
 Cut = Literal["request", "reply", "middle"]
 """Where a line breaks: before the press arrives, before its answer leaves, or in the middle of the answer."""
 
@@ -95,6 +97,12 @@ class History:
         answer = self.hall.house.call("GET", f"/centres/{self.hall.centre}/events?limit=1000", token=token)
         events: list[dict[str, Any]] = answer["events"]
         return events
+
+    def agrees(self) -> None:
+        """The record is what the reference model makes of the presses that were answered."""
+        events = self.events()
+        centre = load_centre(self.hall.house.folder / f"{self.hall.centre}.json")
+        assert replayed(centre, events, self) == tidy(events)
 
 
 def wish(path: str, body: dict[str, Any]) -> Command:

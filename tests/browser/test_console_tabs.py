@@ -14,9 +14,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser_world import CONSOLE_PX, Hall, call_first, strike
-from console_world import Wire
+from console_world import KEPT, Wire
 
-KEPT = "được giữ và sẽ tự gửi lại"
 HOUR_MS = 3_600_000
 WRONG_CLOCK = """(() => {
   const True = Date;
