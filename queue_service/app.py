@@ -292,8 +292,10 @@ class Service:
             if self._with_demo:
                 data_dir = self.settings.data_dir.absolute()
                 data_dir.mkdir(parents=True, exist_ok=True)
+                examples = {file.stem for file in EXAMPLES.glob("*.toml")}  # nobody's own centre gets dossiers
+                with_dossiers = {id: catalogue for id, catalogue in catalogues.items() if id in examples}
                 self.demo = await demo_identities.prepare(
-                    self._staff, self._identities, self._registry, catalogues, centres, data_dir, self.base
+                    self._staff, self._identities, self._registry, with_dossiers, centres, data_dir, self.base
                 )
             stack.push_async_callback(self._end_tasks)
             self._tasks = [

@@ -114,7 +114,7 @@ class DemoSlip(msgspec.Struct, frozen=True):
 
 
 class DemoCentre(msgspec.Struct, frozen=True):
-    """Everybody of one centre, and the slip of one of its dossiers; None where the centre has no procedures."""
+    """Everybody of one centre, and the slip of one of its dossiers; None where it has none of the demo."""
 
     kiosks: tuple[DemoDevice, ...]
     boards: tuple[DemoDevice, ...]
@@ -139,8 +139,8 @@ async def prepare(
     base: str,
 ) -> Demo:
     """
-    The demo identities and dossiers of *centres*: those of ``demo.json`` if they still hold, else new ones; the file is
-    written again with *base*.
+    The demo identities of *centres*, and dossiers of those in *catalogues*: those of ``demo.json`` if they still hold,
+    else new ones; the file is written again with *base*.
     """
     now_ms = registry.now_ms()
     file = data_dir / FILE
