@@ -54,7 +54,7 @@ from queue_service.devices import Devices
 from queue_service.dispatch import Dispatch
 from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import ArchiveAway, NotFound, QueueError, StoreAway
-from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, credential
+from queue_service.guard import RUNNER_OPTIONS, SITE_OPTIONS, Guard, Runner, credential
 from queue_service.http_api import boards as board_door
 from queue_service.http_api.alarms import Alarms
 from queue_service.http_api.audit import Audit as AuditDoor
@@ -277,7 +277,7 @@ class Service:
             self._voices = Voices(hub, self.clock, self._in_force, packs, sounds, data_dir / "clips")
             stack.push_async_callback(self._voices.stop)
             waking = asyncio.create_task(sounds.synthesis.start())  # a second on a slow machine, beside everything else
-            runner = web.AppRunner(self._application(hub), **RUNNER_OPTIONS, shutdown_timeout=3)
+            runner = Runner(self._application(hub), **RUNNER_OPTIONS, shutdown_timeout=3)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             site = web.TCPSite(

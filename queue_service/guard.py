@@ -74,7 +74,41 @@ RUNNER_OPTIONS: Final[Mapping[str, Any]] = {
     "max_headers": 64,
     "tcp_keepalive": True,
 }
-"""For `web.AppRunner(app, **RUNNER_OPTIONS)`."""
+"""For `Runner(app, **RUNNER_OPTIONS)`."""
+
+
+class _Connection(web.RequestHandler):
+    """One connection: what is no HTTP, or longer than we read, gets a problem document like any other refusal."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Say what is wrong in our words; the library's quote what was sent."""
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        response = problem(BadRequest("This is no HTTP request, or its address or a header is longer than is read."))
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner, whose connections refuse as the guard does."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = _Server
+        return server
+
+
 SITE_OPTIONS: Final[Mapping[str, Any]] = {"backlog": 4096}
 """For the site: with the default of 128 a storm of screens takes twice as long."""
 

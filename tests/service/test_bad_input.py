@@ -579,3 +579,27 @@ async def test_requests_made_from_the_document_never_break_the_service(house: Ho
         asyncio.get_running_loop().set_debug(True)
     assert len(seen) > 200
     assert {200, 400, 401, 403, 404} <= set(seen)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /api/v1/centres?q=" + b"x" * 5000 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: h\r\nX-Long: " + b"x" * 5000 + b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ],
+    ids=["long address", "long header", "TLS", "another version"],
+)
+async def test_what_is_no_request_is_refused_like_any_other(unchanged: House, request_bytes: bytes) -> None:
+    """A problem document with a code, and nothing of what was sent or of our inside."""
+    reader, writer = await raw(unchanged)
+    writer.write(request_bytes)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head.split(b"\r\n")[0]
+    assert b"application/problem+json" in head
+    assert "BAD_REQUEST" == json.loads(body)["code"]
+    assert b"xxxx" not in body
+    assert b"bytearray" not in body
