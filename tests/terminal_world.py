@@ -161,9 +161,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(
-                signal.SIGHUP, signal.SIG_DFL
-            ),  # a test run without a terminal may ignore it
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # a run without a terminal may ignore it
             env=kept | {"TERM": "xterm-256color", "PYTHONUTF8": "1", **(environ or {})},
         )
         os.close(theirs)
