@@ -13,6 +13,7 @@ from collections import Counter as Bag
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -62,6 +63,8 @@ from queue_service.errors import QueueError
 from queue_service.events import ENVELOPE, PUBLIC_FIELDS, STAFF_FIELDS
 from queue_service.tickets import TRANSITIONS
 from reference_model import FINISHED, IN_THE_BUILDING, ReferenceModel, Refused
+
+pytestmark = pytest.mark.timeout(1800)  # many histories: a machine that is busy may take its time
 
 COUNTERS = ("q01", "q02", "q03", "q04")
 PLANS = (
