@@ -135,7 +135,10 @@ def replayed(centre: Centre, events: list[dict[str, Any]], history: History) -> 
     by_seq = {event["seq"]: event for event in events}
     last = 1
     for path, body, answer in sorted(history.done, key=lambda row: (row[2]["seq"], row[2]["now_ms"])):
-        actor = by_seq[last + 1]["actor"] if last + 1 in by_seq else "staff:nobody"
+        event = by_seq.get(last + 1, {"type": "", "actor": "staff:nobody"})
+        if path.endswith("/open") and (event["type"], event.get("counter")) != ("CounterOpened", path.split("/")[-2]):
+            continue  # the seat was kept: nothing says who pressed, and the next event's actor did not
+        actor = event["actor"]
         ticket = answer["ticket"]["id"] if path.endswith("/tickets") else ""
         wait = by_seq[last + 1].get("wait") if ticket else None
         press = Press(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from browser_world import PHONE_PX, Hall, cut_off, violations
@@ -47,7 +46,6 @@ def test_operations_are_found_by_a_code_of_refusal(hall: Hall):
     expect(page.get_by_text("Không có thao tác nào khớp")).to_be_visible()
 
 
-@pytest.mark.xfail(strict=False, reason="names of types that two modules share are long")
 def test_it_is_for_everybody_and_fits_a_phone(hall: Hall):
     """No serious violation, nothing beside the screen, both languages."""
     page = opened(hall, WIDE_PX)
