@@ -216,12 +216,17 @@ class Confirming:
             del self._waiting[next(iter(self._waiting))]
 
     def acknowledged(self, panel: str, shown: Face) -> list[int]:
-        """*panel* shows *shown*: the announcements that can now be confirmed.  One that was overtaken never is."""
+        """
+        *panel* shows *shown*: the announcements that can now be confirmed.  One that was overtaken by a later one never
+        is; what was asked of the panel before it came may be acknowledged after, and says nothing of it.
+        """
         done = []
         for seq, (ring, panels) in list(self._waiting.items()):
             if panel not in panels:
                 continue
-            if shown.ring != ring:
+            if shown.ring is None or shown.ring < ring:
+                continue
+            if shown.ring > ring:
                 del self._waiting[seq]
                 continue
             panels.discard(panel)
