@@ -137,7 +137,6 @@ def test_a_call_for_help_is_answered(hall: Hall) -> None:
     expect(page.get_by_text("Chưa có ai cần hỗ trợ.")).to_be_visible()
 
 
-@pytest.mark.xfail(strict=False, reason="the reading of every minute may fall into it on a busy machine")
 def test_what_is_shown_is_folded_from_events_and_not_asked_again(hall: Hall) -> None:
     """A day's work goes by on the page while the service is asked for the whole truth only once more at most."""
     page = hall.supervisor()

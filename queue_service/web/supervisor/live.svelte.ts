@@ -26,6 +26,9 @@ export class Live {
   offset = $state(0);
   private feed: Feed<unknown, StaffEvent>;
   private late: StaffEvent[] = [];
+  /** The place in the order of events from which the feed goes on: a reading from before it would miss some. */
+  private from = { epoch: "", seq: 0 };
+  private hasHistory = false;
   private timers = new Map<string, ReturnType<typeof setTimeout>>();
   private lastRead = new Map<string, number>();
 
@@ -37,21 +40,22 @@ export class Live {
       path: `/api/v1${base}/events/stream`,
       token: null,
       screen: "supervisor",
-      onSnapshot: () => this.again(),
+      onSnapshot: (_view, seq, epoch) => {
+        this.from = { epoch, seq };
+        if (this.hall) this.readIfBehind(this.hall);
+      },
       onEvent: (event) => this.hear(event),
       onLink: (link) => {
+        const isBack = link.state === "live" && this.link.state === "lost";
         this.link = link;
-        if (link.state === "live") {
-          this.again();
-          told.back();
-        }
+        if (isBack) this.again();
+        if (link.state === "live") told.back();
       },
     });
   }
 
   start(): void {
     this.again();
-    void this.readHistory();
     this.feed.start();
   }
 
@@ -107,7 +111,18 @@ export class Live {
     for (const event of this.late) hall = hall && (event.seq <= hall.seq ? hall : apply(hall, event));
     this.late = [];
     this.refusal = null;
-    if (hall) this.hall = hall;
+    if (!hall) return;
+    this.hall = hall;
+    this.readIfBehind(hall);
+    if (!this.hasHistory) {
+      this.hasHistory = true;
+      void this.readHistory(hall.seq);
+    }
+  }
+
+  private readIfBehind(hall: Hall): void {
+    const { epoch, seq } = this.from;
+    if (epoch && (hall.epoch !== epoch || hall.seq < seq)) this.soon("hall", READ_AT_MOST_EVERY_MS, SURE_EVERY_MS, () => this.readHall());
   }
 
   private async readMessages(): Promise<void> {
@@ -119,9 +134,8 @@ export class Live {
   }
 
   /** What was done before this page was opened, as far as a few pages of the log go back. */
-  private async readHistory(): Promise<void> {
+  private async readHistory(seq: number): Promise<void> {
     try {
-      const { seq } = await read<StateReply>(`${this.base}/state`);
       let before: StaffEvent[] = [];
       for (let after = Math.max(0, seq - HISTORY * 3); after < seq; after += HISTORY) {
         before = [...before, ...(await read<{ events: StaffEvent[] }>(`${this.base}/events?after=${after}&limit=${HISTORY}`)).events];
