@@ -14,7 +14,6 @@ from typing import Any, NoReturn, cast
 import aiohttp
 import click
 import msgspec
-import structlog
 from prompt_toolkit.output import ColorDepth
 
 from counters import pad_file, pads
@@ -25,6 +24,7 @@ from counters.press import Button, CounterView, PressReply
 from queue_service.commands import PressId
 from queue_service.device_file import FaultyFile, read_secret
 from queue_service.errors import Later, NotSignedIn, QueueError
+from queue_service.logs import write_logs
 from queue_service.texts import Language
 
 REFUSED = 1
@@ -348,15 +348,7 @@ def call_pads(file: Path, *, check: bool) -> None:
     if check:
         click.echo(f"{file} is in order: {len(settings.pads)} pads on {len(settings.ports)} ports.")
         return
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    write_logs()
 
     async def work() -> None:
         async with aiohttp.ClientSession() as session:

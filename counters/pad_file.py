@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from queue_service.centre_file import Problem
-from queue_service.device_file import Address, Id, PortEntry, Text, fault_of, read_file, repeated
+from queue_service.device_file import Address, Id, PortEntry, Text, miswired, read_file, repeated
 
 KEYS = 5
 
@@ -58,18 +58,8 @@ def load(path: Path) -> PadFile:
 
 
 def _sense(file: PadFile) -> Iterator[Problem]:
-    yield from repeated((port.id for port in file.ports), "ports.id")
-    yield from repeated((port.address for port in file.ports), "ports.address")
-    yield from repeated((pad.id for pad in file.pads), "pads.id")
+    yield from miswired(file.service, file.ports, file.pads, "pads")
     yield from repeated((pad.counter for pad in file.pads), "pads.counter")
-    yield from repeated(((pad.port, pad.address) for pad in file.pads), "pads.port, pads.address")
-    if not file.service.startswith(("http://", "https://")):
-        yield Problem("service", "is no address: write http://… or https://…")
-    for n, port in enumerate(file.ports):
-        if fault := fault_of(port.address):
-            yield Problem(f"ports[{n}].address", f"{port.address!r} {fault}")
     for n, pad in enumerate(file.pads):
-        if pad.port not in {port.id for port in file.ports}:
-            yield Problem(f"pads[{n}].port", f"there is no port {pad.port!r} in this file")
         if len(pad.keys) != KEYS:
             yield Problem(f"pads[{n}].keys", f"names {len(pad.keys)} keys; a pad has {KEYS}")

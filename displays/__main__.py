@@ -11,7 +11,6 @@ from pathlib import Path
 
 import aiohttp
 import click
-import structlog
 import uvloop
 from prometheus_client import start_http_server
 
@@ -25,6 +24,7 @@ from queue_service.centre import FaultyCentre, load_centre
 from queue_service.clock import SystemClock
 from queue_service.device_file import FaultyFile, read_secret
 from queue_service.errors import QueueError
+from queue_service.logs import write_logs
 
 CANNOT_START = 3
 """The exit code of a start that failed."""
@@ -92,15 +92,7 @@ def panels(file: Path, check: bool, dry_run: bool) -> None:
     except (OSError, ValueError) as error:
         print(f"The agent for panels cannot start: {error}", file=sys.stderr)
         sys.exit(CANNOT_START)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    write_logs()
     try:
         asyncio.run(_dry_run(settings, token) if dry_run else _panels(settings, token))
     except QueueError as error:

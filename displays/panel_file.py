@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from queue_service.centre_file import TIME, Problem
-from queue_service.device_file import Address, Id, PortEntry, Text, fault_of, read_file, repeated
+from queue_service.device_file import Address, Id, PortEntry, Text, miswired, read_file
 
 MOST_LETTERS = 115
 """As many as a frame has room for, one for the end of each row."""
@@ -74,18 +74,8 @@ def load(path: Path) -> PanelFile:
 
 
 def _sense(file: PanelFile) -> Iterator[Problem]:
-    yield from repeated((port.id for port in file.ports), "ports.id")
-    yield from repeated((port.address for port in file.ports), "ports.address")
-    yield from repeated((panel.id for panel in file.panels), "panels.id")
-    yield from repeated(((panel.port, panel.address) for panel in file.panels), "panels.port, panels.address")
-    if not file.service.startswith(("http://", "https://")):
-        yield Problem("service", "is no address: write http://… or https://…")
-    for n, port in enumerate(file.ports):
-        if fault := fault_of(port.address):
-            yield Problem(f"ports[{n}].address", f"{port.address!r} {fault}")
+    yield from miswired(file.service, file.ports, file.panels, "panels")
     for n, panel in enumerate(file.panels):
-        if panel.port not in {port.id for port in file.ports}:
-            yield Problem(f"panels[{n}].port", f"there is no port {panel.port!r} in this file")
         if (panel.shows == "counter") != bool(panel.counter):
             yield Problem(f"panels[{n}].counter", "is there exactly when the panel shows a counter")
         if panel.rows * (panel.columns + 1) > MOST_LETTERS:

@@ -6,7 +6,6 @@ The command line: ``queue-service run``, ``serve``, ``check-centre``, ``import-c
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import click
-import structlog
 import uvloop
 from redis.asyncio import Redis
 
@@ -38,6 +36,7 @@ from queue_service.embedded import EmbeddedServer, EmbeddedServerError
 from queue_service.errors import QueueError
 from queue_service.identity import Identities
 from queue_service.legible import letters, needed_mm
+from queue_service.logs import write_logs
 from queue_service.passwords import Passwords
 from queue_service.settings import Settings, SettingsError, read_settings
 from queue_service.slip_key import SlipKey
@@ -439,23 +438,8 @@ def _settings() -> Settings:
         settings = read_settings(os.environ)
     except SettingsError as error:
         _fail(str(error), error.exit_code)
-    _log_as(settings.log)
+    write_logs(settings.log)
     return settings
-
-
-def _log_as(form: str) -> None:
-    renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
 
 
 def _go(work: Coroutine[Any, Any, None]) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -79,6 +79,38 @@ def fault_of(address: str) -> str | None:
     except ValueError:
         pass
     return "is no port: write a path such as /dev/ttyUSB0, or tcp://host:port"
+
+
+class Hanging(Protocol):
+    """A device behind a port."""
+
+    @property
+    def id(self) -> str:
+        """What the file calls it."""
+
+    @property
+    def port(self) -> str:
+        """The ``id`` of the port that it hangs on."""
+
+    @property
+    def address(self) -> int:
+        """What it answers to on that port."""
+
+
+def miswired(service: str, ports: Sequence[PortEntry], devices: Sequence[Hanging], kind: str) -> Iterator[Problem]:
+    """What makes no sense in any such file: the service's address, ports, and *kind* (``panels``) that hang on them."""
+    yield from repeated((port.id for port in ports), "ports.id")
+    yield from repeated((port.address for port in ports), "ports.address")
+    yield from repeated((device.id for device in devices), f"{kind}.id")
+    yield from repeated(((device.port, device.address) for device in devices), f"{kind}.port, {kind}.address")
+    if not service.startswith(("http://", "https://")):
+        yield Problem("service", "is no address: write http://… or https://…")
+    for n, port in enumerate(ports):
+        if fault := fault_of(port.address):
+            yield Problem(f"ports[{n}].address", f"{port.address!r} {fault}")
+    for n, device in enumerate(devices):
+        if device.port not in {port.id for port in ports}:
+            yield Problem(f"{kind}[{n}].port", f"there is no port {device.port!r} in this file")
 
 
 def repeated(values: Iterable[object], place: str) -> Iterator[Problem]:

@@ -36,7 +36,7 @@ PLAN = {
         loadtest.plan loadtest.days loadtest.verify loadtest.record loadtest.report
     """,
     "gauges": "queue_service.metrics displays.metrics",
-    "afar": "queue_service.follower queue_service.device_port",
+    "afar": "queue_service.follower queue_service.device_port queue_service.logs",
     "core": """
         queue_service.store queue_service.library queue_service.channel queue_service.embedded queue_service.archive
         queue_service.archive.* queue_service.slip_key displays.synthesis displays.synthesiser
@@ -63,7 +63,7 @@ PLAN = {
 BELOW = {
     "ground": {"ground"},
     "gauges": {"ground", "gauges"},
-    "afar": {"ground"},  # what programs beside the service share: its feed, and ports of small devices
+    "afar": {"ground"},  # what programs beside the service share: its feed, their logs, ports of small devices
     "core": {"ground", "gauges", "core"},
     "middle": {"ground", "gauges", "core", "middle"},
     "door": {"ground", "gauges", "afar", "middle", "door"},  # doors leave the store alone: they ask the middle floor
