@@ -77,11 +77,12 @@ def violations(page: Page) -> list[str]:
 
 def cut_off(page: Page) -> list[str]:
     """
-    Every element whose content is wider or higher than its place, or that leaves the screen.
+    Every element, on the page at rest, whose content is wider or higher than its place, or that leaves the screen.
 
     A long name may end in an ellipsis (a clamped line says that there is more); what is marked ``data-may-drop``
     leaves out a second line where it has no room.
     """
+    page.evaluate(AT_REST)
     wrong: list[str] = page.evaluate(CUT_OFF)
     return wrong
 

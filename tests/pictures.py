@@ -17,9 +17,10 @@ from reference_model import ReferenceModel, parts
 
 
 def tidy(value: Any) -> Any:
-    """Nothing that is not there: no None; an empty table is an empty list."""
+    """Nothing that is not there: no None, no empty list, and no table of nothing else."""
     if isinstance(value, dict):
-        return {name: tidy(one) for name, one in value.items() if one is not None and one not in ([], {}, ())}
+        tidied = {name: tidy(one) for name, one in value.items()}
+        return {name: one for name, one in tidied.items() if one is not None and one not in ([], {})}
     if isinstance(value, list | tuple):
         return [tidy(one) for one in value]
     return value
