@@ -4,6 +4,9 @@
 .DELETE_ON_ERROR:
 .PHONY: help setup web run demo check test lua machine browser load diagram pictures lock wheel clean
 
+# Compiled modules are kept, whatever the environment says: without them every start compiles ten seconds' worth of packages.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN = .venv/bin
 UV = $(BIN)/uv
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
@@ -45,7 +48,7 @@ check: $(DEV) ## seconds: format, lint, types, unused packages, pages' types, pu
 
 test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium is on PATH
 	@status=0; \
-	$(PYTEST) -n 2 --dist loadfile --ignore=tests/browser || status=$$?; \
+	$(PYTEST) -n 3 --dist worksteal --ignore=tests/browser || status=$$?; \
 	$(BROWSER_TESTS); \
 	exit $$status
 
@@ -53,7 +56,7 @@ test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium
 # Without a Chromium they cannot run; a machine that should have one says so with CHROMIUM=needed.
 BROWSER_TESTS = \
 	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || [ "$${CHROMIUM:-}" = needed ]; then \
-	  $(PYTEST) -n 2 --dist loadfile tests/browser || status=$$?; \
+	  $(PYTEST) -n 2 --dist worksteal tests/browser || status=$$?; \
 	else \
 	  echo 'No Chromium on PATH: tests/browser is left out.' >&2; \
 	fi
