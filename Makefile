@@ -48,15 +48,21 @@ check: $(DEV) ## seconds: format, lint, types, unused packages, pages' types, pu
 
 test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium is on PATH
 	@status=0; \
-	$(PYTEST) -n 3 --dist worksteal --ignore=tests/browser || status=$$?; \
+	$(call TESTED,-n 3,--ignore=tests/browser); \
 	$(BROWSER_TESTS); \
 	exit $$status
+
+# A busy neighbour fails a test that waits for a screen; a fault fails it again when it is alone.
+TESTED = $(PYTEST) $(1) --dist worksteal $(2) || { \
+	  echo 'What failed is tried once more, one after the other.' >&2; \
+	  $(PYTEST) --last-failed --last-failed-no-failures none $(2) || status=$$?; \
+	}
 
 # Pages are tested in processes of their own: the browser's driver keeps an event loop running, under which no other test could start one.
 # Without a Chromium they cannot run; a machine that should have one says so with CHROMIUM=needed.
 BROWSER_TESTS = \
 	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || [ "$${CHROMIUM:-}" = needed ]; then \
-	  $(PYTEST) -n 2 --dist worksteal tests/browser || status=$$?; \
+	  $(call TESTED,-n 3,tests/browser); \
 	else \
 	  echo 'No Chromium on PATH: tests/browser is left out.' >&2; \
 	fi
