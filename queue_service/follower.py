@@ -28,6 +28,8 @@ LAST_RETURN_S: Final = 30.0
 LONGEST_MESSAGE_BYTES: Final = 4 << 20
 _clock = SystemClock()
 _NOT_ALLOWED: Final = 4401
+_PRESSED: Final = frozenset({1013, 4001, _NOT_ALLOWED, 4429})
+"""The service is there and cannot have us now: LATER, TOO_SLOW, not allowed, TOO_MANY."""
 _RESYNC: Final = 4002
 _AT_ONCE: Final = 3
 """How often in a row a gap is mended without a pause."""
@@ -46,7 +48,8 @@ class Follower:
         token: asked at each return, because a session may have been renewed.
         screen: the name under which calls are confirmed.
         speaks: there is a loudspeaker: ``speak`` is among the messages.
-        first_return_s: the random pause before a return is at most this long at first, and doubles.
+        first_return_s: the random pause before a return is at most this long while nobody is there, because a restart
+            takes seconds; it doubles when the service is there and has too much to do, or says nothing.
     """
 
     def __init__(
@@ -96,9 +99,9 @@ class Follower:
         stream.
         """
         heard_ms = _clock.now_ms()
-        returns = gaps = 0
+        refusals = gaps = 0
         while True:
-            code = None
+            code, is_silent = None, False
             try:
                 async with self._session.ws_connect(
                     self._url, protocols=self._protocols(), max_msg_size=LONGEST_MESSAGE_BYTES
@@ -115,7 +118,7 @@ class Follower:
                         if not self._is_next(message):
                             continue
                         if message["type"] == "tick":
-                            returns = gaps = 0
+                            refusals = gaps = 0
                         yield message
                     code = socket.close_code
             except Gap:
@@ -125,7 +128,9 @@ class Follower:
                 code = _RESYNC
             except aiohttp.WSServerHandshakeError as refusal:
                 code = _NOT_ALLOWED if refusal.status in (401, 403) else None
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # ValueError: no message of ours
+            except TimeoutError:
+                is_silent = True
+            except (aiohttp.ClientError, OSError, ValueError):  # ValueError: no message of ours
                 pass
             finally:
                 self._socket = None
@@ -133,8 +138,8 @@ class Follower:
                 self._epoch = self._seq = None
             yield {"type": "lost", "since_ms": heard_ms, "refused": code == _NOT_ALLOWED}
             # Full jitter: a hall of screens that were cut off together does not come back together.
-            await self._pause(random.uniform(0, min(LAST_RETURN_S, self._first_return_s * 2.0 ** min(returns, 8))))
-            returns += 1
+            await self._pause(random.uniform(0, min(LAST_RETURN_S, self._first_return_s * 2.0 ** min(refusals, 8))))
+            refusals += is_silent or code in _PRESSED
 
     def _protocols(self) -> tuple[str, ...]:
         token = self._token()

@@ -81,7 +81,9 @@ export function minuteOf(nowMs: number, timeZone: string): string {
   return new Intl.DateTimeFormat("sv-SE", options).format(nowMs);
 }
 
-export function themeOf(wish: string, hour: number): "day" | "night" {
+export type Theme = "day" | "night";
+
+export function themeOf(wish: string, hour: number): Theme {
   if (wish === "night") return "night";
   return wish === "auto" && (hour >= 18 || hour < 6) ? "night" : "day";
 }

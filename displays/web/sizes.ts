@@ -34,6 +34,11 @@ export interface Screen {
   distanceM: number;
 }
 
+/** Pixels of a reference pixel. */
+export function unitOf(width: number, height: number): number {
+  return height > width ? Math.min(width / 1080, height / 1920) : Math.min(width / 1920, height / 1080);
+}
+
 export function mmPerPx(screen: Screen): number {
   return (screen.inches * 25.4) / Math.hypot(screen.widthPx, screen.heightPx);
 }

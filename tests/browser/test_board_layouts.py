@@ -143,3 +143,35 @@ def test_what_has_no_room_comes_on_pages_and_a_call_turns_to_its_own(broad_hall:
     expect(page.locator("li.now .ticket")).to_have_text(ticket["number"])
     expect(page.locator("article", has=page.locator("li.now")).locator(".letter")).to_have_text(last["letter"])
     assert cut_off(page) == []
+
+
+def test_a_call_alone_has_the_whole_stage(hall: Hall, subtests):
+    """The first call of the day is larger than one among others, and so is who waits; the second call gives way."""
+    pages = [hall.board("ba", size, theme) for size, theme in SHAPES]
+    for page in pages:
+        expect(page.locator(".stage")).to_contain_text("Xin chờ gọi số")
+        assert cut_off(page) == []
+    hall.press("q01", "open")
+    for _ in range(2):
+        hall.issue("tpht")
+    hall.press("q01", "call-next")
+    alone = []
+    for page, (size, _) in zip(pages, SHAPES, strict=True):
+        with subtests.test(f"{size['width']} × {size['height']}"):
+            expect(page.locator(".stage .called")).to_have_text("A001")
+            assert cut_off(page) == []
+            assert violations(page) == []
+            alone.append(number_px(page))
+
+    hall.press("q03", "open")
+    hall.issue("kt")
+    hall.press("q03", "call-next")
+    for page, largest in zip(pages, alone, strict=True):
+        expect(page.locator(".last li")).to_have_count(1, timeout=TURNS_MS)
+        assert number_px(page) * 1.2 < largest
+        assert cut_off(page) == []
+
+
+def number_px(page: Page) -> float:
+    """Font size of the number on the stage."""
+    return float(page.locator(".stage .called").evaluate("(number) => parseFloat(getComputedStyle(number).fontSize)"))

@@ -3,7 +3,8 @@
  *
  * The screen presents the cursor it stands at; the server answers with what is missing, or with a snapshot when the cursor means nothing to it.
  * An event out of order is never applied: the feed comes back for the truth. A link that has been silent for eight seconds counts as lost, whatever
- * the socket says; the feed then returns by itself, after a random pause that doubles, so that a hall full of screens does not come back at once.
+ * the socket says; the feed then returns by itself, after a random pause, so that a hall full of screens does not come back at once. The pause stays
+ * short while nobody is there, because a restart takes seconds; it doubles when the server is there and has too much to do.
  * A server that cannot read its store says so with every tick: to whoever looks at the page that is the same as a lost link.
  */
 import { decode, encode } from "@msgpack/msgpack";
@@ -41,12 +42,18 @@ const FIRST_RETURN_MS = 5_000;
 const LAST_RETURN_MS = 30_000;
 /** Closed for good reason and not worth coming back soon: not allowed, or revoked. */
 const NOT_ALLOWED = 4401;
+/** Our own word for a server that is silent. */
+const SILENT = 0;
+/** The server is there and cannot have us now: closed with LATER, TOO_SLOW, TOO_MANY, not allowed, or it says nothing at all. */
+const PRESSED: ReadonlySet<number> = new Set([SILENT, 1013, 4001, NOT_ALLOWED, 4429]);
 
 export class Feed<View, Event> {
   private socket: WebSocket | null = null;
   private epoch: string | null = null;
   private seq: number | null = null;
-  private attempt = 0;
+  /** In a row: events that were missing, and answers that asked us to stay away. */
+  private gaps = 0;
+  private refusals = 0;
   private silence: ReturnType<typeof setTimeout> | undefined;
   private comeback: ReturnType<typeof setTimeout> | undefined;
   private link: Link = { state: "connecting", sinceMs: Date.now() };
@@ -143,7 +150,7 @@ export class Feed<View, Event> {
       case "tick":
         this.options.onClock?.(frame.now_ms - Date.now());
         if (this.seq === null || frame.seq > this.seq) return this.resync();
-        this.attempt = 0;
+        this.gaps = this.refusals = 0;
         if (frame.stale_since_ms === undefined) this.say("live");
         else this.say("lost", Date.now() - (frame.now_ms - frame.stale_since_ms));
         break;
@@ -153,8 +160,8 @@ export class Feed<View, Event> {
   /** Something is missing: come back at once by the cursor, which names the last event that was applied. */
   private resync(): void {
     this.drop();
-    if (this.attempt < 3) {
-      this.attempt += 1;
+    if (this.gaps < 3) {
+      this.gaps += 1;
       return this.connect();
     }
     this.epoch = null;
@@ -173,14 +180,14 @@ export class Feed<View, Event> {
     if (code === NOT_ALLOWED) this.say("refused");
     else this.say("lost", this.heardAtMs);
     if (this.stopped) return;
-    this.attempt += 1;
-    const most = Math.min(LAST_RETURN_MS, FIRST_RETURN_MS * 2 ** Math.min(this.attempt - 1, 8));
+    const most = Math.min(LAST_RETURN_MS, FIRST_RETURN_MS * 2 ** Math.min(this.refusals, 8));
+    if (PRESSED.has(code)) this.refusals += 1;
     this.comeback = setTimeout(() => this.connect(), Math.random() * most);
   }
 
   private watch(): void {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.lose(1006), SILENCE_MS);
+    this.silence = setTimeout(() => this.lose(SILENT), SILENCE_MS);
   }
 
   private drop(): void {
