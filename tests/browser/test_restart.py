@@ -29,7 +29,8 @@ def test_everybody_comes_back_after_a_kill(hall):
     expect(board.get_by_text("Mất kết nối từ")).to_be_visible()
     expect(board.locator(".stage .called")).to_have_text("A001")
     lost, stage = board.locator(".lost").bounding_box(), board.locator(".stage").bounding_box()
-    assert lost is not None and stage is not None
+    assert lost is not None
+    assert stage is not None
     assert lost["y"] + lost["height"] <= stage["y"]  # it covers nothing that is called, and nobody who waits
     hall.house.start()
     phone.evaluate("dispatchEvent(new Event('online'))")  # as a network that is back tells it; a board needs no word

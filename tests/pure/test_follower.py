@@ -41,7 +41,7 @@ class Closing(AbstractAsyncContextManager[Any]):
     async def send_str(self, _: str) -> None:
         pass
 
-    async def receive(self, timeout: float) -> Any:
+    async def receive(self, **_: object) -> Any:
         return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSE, self.close_code, None)
 
 
