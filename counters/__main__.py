@@ -51,6 +51,7 @@ class Options:
     deadline_s: float
     language: Language | None
     keys: str
+    practice: bool
 
 
 @click.group(invoke_without_command=True, context_settings={"show_default": True, "max_content_width": 100})
@@ -63,6 +64,7 @@ class Options:
 @click.option("--deadline", envvar="COUNTERS_DEADLINE", default=30.0, help="Seconds that a press is repeated for.")
 @click.option("--language", type=click.Choice(["vi", "en"]), help="Of the console; remembered.")
 @click.option("--keys", envvar="COUNTERS_KEYS", default="", help="Further keys, such as 'f13=primary f14=recall'.")
+@click.option("--practice", is_flag=True, help="Only practise with invented people; no service is asked for anything.")
 @click.pass_context
 def main(
     context: click.Context,
@@ -75,6 +77,8 @@ def main(
     deadline: float,
     language: Language | None,
     keys: str,
+    *,
+    practice: bool,
 ) -> None:
     """
     An officer's counter in a terminal; with a command, one press for a script.
@@ -97,13 +101,14 @@ def main(
         deadline_s=deadline,
         language=language,
         keys=keys,
+        practice=practice,
     )
     if context.invoked_subcommand is None:
         _console(context.obj)
 
 
 def _console(options: Options) -> None:
-    if not options.centre:
+    if not (options.centre or options.practice):
         raise click.UsageError("Say which centre: --centre.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         _stop("The console needs a terminal that can place letters; scripts use a command: see --help.", 2)
@@ -126,6 +131,7 @@ def _console(options: Options) -> None:
                 counter=options.counter,
                 language=options.language,
                 keys=keys,
+                practice=options.practice,
                 color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
             ).run()
 

@@ -7,6 +7,7 @@ Pure.  Fields that nobody at a counter needs are passed over.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -62,11 +63,21 @@ class PromisedClass(msgspec.Struct, frozen=True, kw_only=True):
     promise_s: int
 
 
+class Procedure(msgspec.Struct, frozen=True, kw_only=True):
+    """A procedure of the catalogue, as lists show it."""
+
+    code: str
+    name: str
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rules that a counter shows before it is refused by them."""
 
     calls_before_no_show: int = 1
     classes: tuple[PromisedClass, ...] = ()
+    record: Literal["off", "optional", "required"] = "optional"
+    """Whether officers say what was done when they complete."""
+    outcomes: tuple[Named, ...] = ()
 
 
 class Building(Named, frozen=True, kw_only=True):

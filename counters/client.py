@@ -140,14 +140,22 @@ class Link:
         if self._owns_session and self._session is not None:
             await self._session.close()
 
-    async def sign_in(self, name: str, password: str) -> None:
+    async def sign_in(
+        self, name: str, password: str, *, code: str | None = None, new_password: str | None = None
+    ) -> None:
         """
         Become the officer *name*; later presses are theirs.
 
+        Args:
+            code: of the authenticator, where the account has one.
+            new_password: in place of one that an administrator made.
+
         Raises:
-            WrongPassword: name or password is wrong.
+            WrongPassword: name, password or code is wrong.
+            SecondFactorRequired: send the code, too.  NewPasswordRequired: send a password of one's own, too.
         """
-        body = msgspec.json.encode({"name": name, "password": password, "bearer": True})
+        proof = _said(name=name, password=password, code=code, new_password=new_password)
+        body = msgspec.json.encode(proof | {"bearer": True})
         self._token = msgspec.json.decode(
             await self._until_answered("POST", "/session", body), type=_SessionAnswer
         ).token

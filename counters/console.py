@@ -12,9 +12,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -28,15 +28,26 @@ from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.styles import Style
 
 from counters import picture
-from counters.building import Building
+from counters.asking import MOST_LISTED, Asking, Recording
+from counters.building import Building, Procedure
 from counters.client import CounterClient, Unanswered
-from counters.desk import Desk, read_building
+from counters.desk import Desk, Hall, Link, link_of, read_building
 from counters.memory import Held, Keep
 from counters.picture import Question, Sight
+from counters.practice import OFFICER, PracticeHall
 from counters.press import Button, PressReply, SeatView, numbers_meant, primary, rings_left
-from queue_service.errors import Later, NotSignedIn, QueueError, SeatTaken, WrongPassword
+from queue_service.clock import SystemClock
+from queue_service.errors import (
+    Later,
+    Malformed,
+    NewPasswordRequired,
+    NotSignedIn,
+    QueueError,
+    SeatTaken,
+    SecondFactorRequired,
+    WrongPassword,
+)
 from queue_service.follower import FIRST_RETURN_S
-from queue_service.procedures import fold
 from queue_service.texts import LANGUAGES, Language, t
 
 SAME_STRIKE_S: Final = 0.6
@@ -45,7 +56,7 @@ NOTICEABLE_MS: Final = 500
 """A press is "on its way" only when one can notice it."""
 RETRY_S: Final = 3.0
 SEATS_EVERY_S: Final = 10.0
-LONGEST_TEXT: Final = 200
+SEARCH_AFTER_S: Final = 0.2
 PRIMARY: Final = "primary"
 
 KEYS: Final[Mapping[str, str]] = {
@@ -59,10 +70,16 @@ KEYS: Final[Mapping[str, str]] = {
     "-": Button.NO_SHOW,
     "*": Button.TRANSFER,
     "/": Button.PARK,
+    "insert": Button.NOTE,
+    "delete": Button.UNDO,
+    "home": Button.ASK_HELP,
+    "pagedown": Button.RESUME,
 }
 """Key -> press, or PRIMARY; the same as on the page.  No letter is a key: Vietnamese input methods rewrite letters."""
 
 PARK_REASONS: Final = ("console.park-papers", "console.park-fee", "console.park-signature", "console.park-away")
+PARK_MINUTES: Final = (0, 15, 30, 60)
+HELP_REASONS: Final = ("console.help-decide", "console.help-machine", "console.help-visitor", "console.help-language")
 PAUSE_REASONS: Final = (
     "console.pause-break",
     "console.pause-paperwork",
@@ -87,7 +104,8 @@ STYLE: Final = Style.from_dict(
     }
 )
 
-Left = Literal["seats", "signed-out", "taken", "sign-out"]
+PRACTICE: Final = "practice"
+Left = Literal["seats", "signed-out", "taken", "sign-out", "practice"]
 """Why somebody leaves a desk."""
 
 
@@ -112,76 +130,6 @@ def keys_of(text: str) -> dict[str, str]:
     return known
 
 
-@dataclass(eq=False, kw_only=True)
-class Asking:
-    """
-    A question that stands on the glass.
-
-    Args:
-        values: what each choice stands for.
-        searches: typing narrows the choices; otherwise a digit picks one and other letters are an answer of one's own.
-    """
-
-    asked: Question
-    values: Sequence[Any] = ()
-    searches: bool = False
-    answered: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def __post_init__(self) -> None:
-        self._all = list(zip(self.asked.choices, self.values, strict=True))
-
-    def offer(self, choices: Sequence[tuple[str, str, str]], values: Sequence[Any]) -> None:
-        """Other choices; the finger stays on the one where it was."""
-        here = self.values[self.asked.at] if self.values else None
-        self._all = list(zip(choices, values, strict=True))
-        self._narrow()
-        at = list(self.values).index(here) if here in self.values else 0
-        self.asked = msgspec.structs.replace(self.asked, at=at)
-
-    def take(self, key: str, text: str) -> None:
-        """One key."""
-        asked = self.asked
-        match key:
-            case "escape":
-                self._answer(None)
-            case "up" | "down" if asked.choices:
-                step = 1 if key == "down" else -1
-                self.asked = msgspec.structs.replace(asked, at=(asked.at + step) % len(asked.choices))
-            case "enter":
-                if asked.choices and (self.searches or not asked.typed.strip()):
-                    self._answer(self.values[asked.at])
-                elif asked.field and not self.searches:
-                    self._answer(asked.typed if asked.is_secret else picture.clean(asked.typed))
-            case "backspace":
-                self._type(asked.typed[:-1])
-            case _ if not self.searches and not asked.typed and text.isdecimal() and asked.choices:
-                if 0 < int(text) <= len(asked.choices):
-                    self._answer(self.values[int(text) - 1])
-            case _ if text and asked.field:
-                self._type((asked.typed + text)[:LONGEST_TEXT])
-
-    def _type(self, typed: str) -> None:
-        self.asked = msgspec.structs.replace(self.asked, typed=typed, at=0 if self.searches else self.asked.at)
-        if self.searches:
-            self._narrow()
-
-    def _narrow(self) -> None:
-        words = fold(self.asked.typed).split()
-        found = [(choice, value) for choice, value in self._all if self._fits(choice, words)]
-        self.asked = msgspec.structs.replace(self.asked, choices=tuple(choice for choice, _ in found))
-        self.values = [value for _, value in found]
-
-    def _fits(self, choice: tuple[str, str, str], words: list[str]) -> bool:
-        if not self.searches or not words:
-            return True
-        mark, what, hint = choice
-        return (len(words) == 1 and fold(mark) == words[0]) or all(word in fold(f"{what} {hint}") for word in words)
-
-    def _answer(self, answer: Any) -> None:
-        if not self.answered.done():
-            self.answered.set_result(answer)
-
-
 class Console:
     """
     One officer at one terminal.
@@ -190,6 +138,7 @@ class Console:
         client: of the centre; its counter is chosen here.
         name, password: for a first sign-in without asking; empty: they are asked for.
         keys: key -> press, as `keys_of` gives it.
+        practice: only practise; no service is asked for anything.
     """
 
     def __init__(
@@ -209,6 +158,7 @@ class Console:
         input: Input | None = None,
         output: Output | None = None,
         first_return_s: float = FIRST_RETURN_S,
+        practice: bool = False,
     ) -> None:
         memory = keep.read()
         self._session, self._base_url, self._centre, self._keep = session, base_url, centre, keep
@@ -226,9 +176,12 @@ class Console:
         self._struck_s = self._primary_since_s = -SAME_STRIKE_S
         self._primary: Button | None = None
         self._closed_by: tuple[str, float] = "", 0.0
+        self._opened_by: tuple[str, float] = "", 0.0
         self._after_close: Left | None = None
-        self._rung_for = ""
+        self._is_practice = practice
+        self._rung_for: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._searching: asyncio.Task[None] | None = None
         bindings = KeyBindings()
         bindings.add("<any>")(self._on_key)
         window = Window(
@@ -266,6 +219,9 @@ class Console:
     # ── the day ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _day(self) -> None:
+        if self._is_practice:
+            await self._practise()
+            return self._app.exit()
         client = self._client("")
         self._building = await self._patiently(lambda: read_building(client))
         why = ""
@@ -275,15 +231,21 @@ class Console:
                 return self._app.exit()
             why, left = "", "seats"
             seat = self._counter if await self._holds(client, self._counter, officer) else ""
-            while left in ("seats", "taken"):
+            while left in ("seats", "taken", "practice"):
                 seat = seat or await self._choose_seat(client, officer) or ""
                 if not seat:
                     left = "sign-out"
                     break
-                self._counter = seat
-                self._remember(counter=seat)
-                left = await self._sit(client, seat, officer)
-                seat = ""
+                if seat != PRACTICE:
+                    self._counter = seat
+                    self._remember(counter=seat)
+                    there = self._at(client, seat)
+                    left = await self._sit(
+                        there, link_of(there, self._session, self._first_return_s), officer, self._keep
+                    )
+                if PRACTICE in (seat, left):
+                    await self._practise()
+                seat = self._counter if left == PRACTICE else ""
             if left == "sign-out":
                 await self._sign_out(client)
             else:
@@ -320,7 +282,9 @@ class Console:
                     self._password = ""  # tried once; a wrong one is not tried again and again
                     self._name = name
                     self._loading = t(self._language, "console.connecting")
-                    await client.sign_in(name, password)
+                    if not await self._prove(client, name, password):
+                        trouble = ""
+                        continue
                     self._remember(name=name)
                 user = msgspec.json.decode(await client.read("/session"), type=_SessionView).user
                 return user.name
@@ -358,6 +322,70 @@ class Console:
         )
         return await self._ask_name("") if password is None else (name, password)
 
+    async def _prove(self, client: CounterClient, name: str, password: str) -> bool:
+        """Sign in, with whatever the service asks for besides; whether the officer went on to the end."""
+        code = new_password = None
+        while True:
+            try:
+                await client.sign_in(name, password, code=code, new_password=new_password)
+            except SecondFactorRequired:
+                code = await self._ask_code("")
+                if code is None:
+                    return False
+            except NewPasswordRequired:
+                new_password = await self._ask_new_password("")
+                if new_password is None:
+                    return False
+            except WrongPassword:
+                if code is None:
+                    raise
+                code = await self._ask_code(t(self._language, "shared.wrong-code"))
+                if code is None:
+                    return False
+            except Malformed:
+                if new_password is None:
+                    raise
+                new_password = await self._ask_new_password(t(self._language, "shared.password-form"))
+                if new_password is None:
+                    return False
+            else:
+                return True
+
+    async def _ask_code(self, trouble: str) -> str | None:
+        code = await self._ask(
+            Question(
+                title=t(self._language, "console.sign-in"),
+                lines=(t(self._language, "shared.code-hint"),),
+                field=t(self._language, "shared.code"),
+                trouble=trouble,
+                hint=t(self._language, "terminal.code-keys"),
+            )
+        )
+        return None if code is None else str(code)
+
+    async def _ask_new_password(self, trouble: str) -> str | None:
+        """A password of one's own, typed twice, in place of the one that an administrator made."""
+        while True:
+            words: list[str] = []
+            for field_key in ("shared.new-password", "shared.new-password-again"):
+                word = await self._ask(
+                    Question(
+                        title=t(self._language, "shared.new-password-why"),
+                        lines=(t(self._language, "shared.new-password-hint"),),
+                        field=t(self._language, field_key),
+                        is_secret=True,
+                        trouble=trouble,
+                        hint=t(self._language, "terminal.password-hidden"),
+                    )
+                )
+                if word is None:
+                    return None
+                words.append(word)
+                trouble = ""
+            if words[0] == words[1]:
+                return words[0]
+            trouble = t(self._language, "shared.passwords-differ")
+
     async def _sign_out(self, client: CounterClient) -> None:
         with suppress(QueueError, Unanswered):  # the session ends by itself, too
             await client.sign_out()
@@ -391,7 +419,7 @@ class Console:
                     trouble=trouble,
                     hint=t(self._language, "terminal.choose-keys"),
                 ),
-                [seat.id for seat in seats],
+                [*(seat.id for seat in seats), PRACTICE],
                 searches=True,
             )
             refreshing = asyncio.create_task(self._refresh_seats(client, officer, asking))
@@ -401,6 +429,8 @@ class Console:
                 refreshing.cancel()
             if counter is None:
                 return None
+            if counter == PRACTICE:
+                return PRACTICE
             holder = next((seat.officer for seat in await self._seats(client) if seat.id == counter), None)
             take_over = holder is not None and holder != officer
             if take_over and not await self._ask_take_over(counter, holder):
@@ -447,7 +477,7 @@ class Console:
             )
         )
 
-    async def _seats(self, client: CounterClient) -> tuple[SeatView, ...]:
+    async def _seats(self, client: Hall) -> tuple[SeatView, ...]:
         try:
             answer = await client.read(f"/centres/{self._centre}/counters")
         except (QueueError, Unanswered):
@@ -463,11 +493,13 @@ class Console:
         while True:
             await asyncio.sleep(SEATS_EVERY_S)
             seats = await self._seats(client)
-            asking.offer(self._seat_choices(seats, officer), [seat.id for seat in seats])
+            asking.offer(self._seat_choices(seats, officer), [*(seat.id for seat in seats), PRACTICE])
             self._app.invalidate()
 
     def _seat_choices(self, seats: Sequence[SeatView], officer: str) -> tuple[tuple[str, str, str], ...]:
-        return tuple((str(seat.number), self._work_of(seat.id), self._holder(seat, officer)) for seat in seats)
+        """The seats, and the practice hall below them."""
+        rows = ((str(seat.number), self._work_of(seat.id), self._holder(seat, officer)) for seat in seats)
+        return (*rows, ("", t(self._language, "console.practice-try"), ""))
 
     def _work_of(self, counter: str) -> str:
         assert self._building is not None
@@ -484,23 +516,32 @@ class Console:
             said = t(self._language, "console.seat-free")
         return f"{said} · {t(self._language, 'console.seat-last')}" if seat.id == self._counter else said
 
+    async def _practise(self) -> None:
+        """Work in an invented hall until the officer has had enough; nothing of it is remembered."""
+        was, kept, counter = self._building, self._is_practice, self._counter
+        hall = PracticeHall(SystemClock())
+        self._building, self._is_practice, self._counter = hall.building, True, hall.counter
+        try:
+            await self._sit(hall, hall, OFFICER, None)
+        finally:
+            self._building, self._is_practice, self._counter = was, kept, counter
+
     # ── at the desk ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _sit(self, client: CounterClient, counter: str, officer: str) -> Left:
-        """Work at *counter* until the officer leaves, is signed out, or somebody takes the seat over."""
+    async def _sit(self, hall: Hall, link: Link, officer: str, keep: Keep | None) -> Left:
+        """Work at the counter of *hall* until the officer leaves, is signed out, or somebody takes the seat over."""
         assert self._building is not None
         self._left = asyncio.get_running_loop().create_future()
         self._message, self._typed, self._primary = "", "", None
         self._desk = desk = Desk(
-            self._at(client, counter),
-            self._session,
+            hall,
+            link,
             self._building,
             officer,
-            self._keep,
+            keep,
             changed=self._on_change,
             refused=self._on_refusal,
             done=self._on_done,
-            first_return_s=self._first_return_s,
         )
         desk.start(self._fail)
         try:
@@ -512,7 +553,7 @@ class Console:
                 self._asking.take("escape", "")
         if left == "taken":
             await self._choose(
-                t(self._language, "console.seat-lost", name=desk.lost_to or "", number=self._number(counter)),
+                t(self._language, "console.seat-lost", name=desk.lost_to or "", number=self._number(hall.counter)),
                 [(t(self._language, "console.change-counter"), None)],
                 lines=(t(self._language, "console.seat-lost-hint"),),
             )
@@ -537,10 +578,18 @@ class Console:
                 self._primary_since_s = time.monotonic()
             self._primary = now
         called = desk.called
-        if called is not None and called.why.rule == "ready" and called.ticket != self._rung_for:
-            self._rung_for = called.ticket
-            self._app.output.bell()
+        if called is not None and called.why.rule == "ready":
+            self._ring_for(called.ticket)
+        for ticket in desk.view.parked if desk.view is not None else ():
+            if ticket.park_until_ms and ticket.park_until_ms <= desk.now_ms:
+                self._ring_for(f"{ticket.id} {ticket.park_until_ms}")
         self._app.invalidate()
+
+    def _ring_for(self, what: str) -> None:
+        """Ring once for each."""
+        if what not in self._rung_for:
+            self._rung_for.add(what)
+            self._app.output.bell()
 
     def _on_done(self, held: Held, _: PressReply) -> None:
         if held.button == Button.CLOSE and self._after_close is not None:
@@ -567,15 +616,31 @@ class Console:
         if button is Button.NO_SHOW and missing:
             self._say(t(self._language, "console.no-show-early", n=missing))
             return
+        if button is Button.ASK_HELP and body is None and Button.ANSWER_HELP in desk.live:
+            button = Button.ANSWER_HELP
         if button not in desk.live:
             return
-        if body is None and button in (Button.TRANSFER, Button.PARK, Button.PAUSE):
-            questions = {Button.TRANSFER: self._transfer, Button.PARK: self._park, Button.PAUSE: self._pause}
-            self._spawn(questions[button]())
+        if body is None and (ask := self._question_of(desk, button)) is not None:
+            self._spawn(ask())
             return
         self._struck_s = time.monotonic()
         self._message = ""
         desk.strike(button, body or {})
+
+    def _question_of(self, desk: Desk, button: Button) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """What has to be said before this press can be sent."""
+        if button is Button.COMPLETE and desk.building.policy.record == "off":
+            return None
+        questions: dict[Button, Callable[[], Coroutine[Any, Any, None]]] = {
+            Button.TRANSFER: self._transfer,
+            Button.PARK: self._park,
+            Button.PAUSE: self._pause,
+            Button.COMPLETE: self._complete,
+            Button.NOTE: self._note_down,
+            Button.RESUME: self._resume,
+            Button.ASK_HELP: self._help,
+        }
+        return questions.get(button)
 
     def _settle(self, button: Button, body: dict[str, Any]) -> None:
         """The answer to a question is the press itself."""
@@ -589,7 +654,10 @@ class Console:
         if self._typed:
             self._call_typed(desk)
         elif time.monotonic() - self._primary_since_s >= SAME_STRIKE_S:
-            self._strike(primary(desk.view))
+            button = primary(desk.view)
+            # Enter completes at once where the centre leaves it to the officer what to say; F9 asks.
+            at_once = button is Button.COMPLETE and desk.building.policy.record != "required"
+            self._strike(button, {} if at_once else None)
 
     def _call_typed(self, desk: Desk) -> None:
         chosen = self._chosen(desk)
@@ -616,23 +684,114 @@ class Console:
     # ── questions at the desk ────────────────────────────────────────────────────────────────────────────────────
 
     async def _park(self) -> None:
-        ticket = self._in_hand()
-        title = t(self._language, "console.park-title", number=ticket)
-        await self._ask_reason(Button.PARK, title, PARK_REASONS)
+        """Why, with one digit; and before that, if it is known, when the visitor means to be back."""
+        desk = self._desk
+        if desk is None:
+            return
+        reasons = [t(self._language, key) for key in PARK_REASONS]
+        times = [t(self._language, "console.park-minutes", n=minutes) for minutes in PARK_MINUTES[1:]]
+        asking = self._put(
+            Question(
+                title=t(self._language, "console.park-title", number=self._in_hand()),
+                choices=tuple((str(n), reason, "") for n, reason in enumerate(reasons, 1)),
+                field=t(self._language, "console.other-reason"),
+                turn=f"{t(self._language, 'console.park-back')} (/)",
+                turn_keys=frozenset({"/"}),
+                turns=(t(self._language, "console.park-no-time"), *times),
+                hint=t(self._language, "terminal.pick-keys"),
+            ),
+            reasons,
+        )
+        reason = await self._await(asking)
+        if reason:
+            minutes = PARK_MINUTES[asking.asked.turned]
+            until = {"until_ms": desk.now_ms + minutes * 60_000} if minutes else {}
+            self._settle(Button.PARK, {"reason": reason, **until})
+
+    async def _complete(self) -> None:
+        """What was done: procedures and dossiers of each, and the outcome."""
+        desk = self._desk
+        if desk is None or desk.view is None or desk.view.ticket is None:
+            return
+        policy, ticket = desk.building.policy, desk.view.ticket
+        asking = Recording(
+            asked=Question(
+                title=t(self._language, "console.record-title", number=ticket.number),
+                field=t(self._language, "console.record-search"),
+                turn=f"{t(self._language, 'console.record-outcome')} (*)",
+                turn_keys=frozenset({"*", "f10"}),
+                turns=tuple(outcome.says(self._language) for outcome in policy.outcomes),
+                hint=t(self._language, "terminal.record-keys"),
+            ),
+            search=lambda words: self._search(desk, asking, words),
+            said=lambda count: t(self._language, "console.record-dossiers", n=count),
+            needs_one=policy.record == "required",
+            refusal=t(self._language, "console.refused-record"),
+        )
+        self._asking = asking
+        self._search(desk, asking, "", first=ticket.procedure)
+        done = await self._await(asking)
+        if done is not None:
+            outcome = {"outcome": policy.outcomes[asking.asked.turned].id} if policy.outcomes else {}
+            self._settle(Button.COMPLETE, ({"done": done} if done else {}) | outcome)
+
+    def _search(self, desk: Desk, asking: Recording, words: str, *, first: str | None = None) -> None:
+        """Look for procedures, once the typing has paused; nothing typed: the usual ones of this counter."""
+        if self._searching is not None:
+            self._searching.cancel()
+
+        async def look() -> None:
+            if words:
+                await asyncio.sleep(SEARCH_AFTER_S)
+            centre, query = f"/centres/{desk.client.centre}", f"language={self._language}"
+            path = (
+                f"{centre}/procedures?q={quote(words)}&limit={MOST_LISTED}&{query}"
+                if words
+                else f"{desk.client.path}/procedures?{query}"
+            )
+            try:
+                found = msgspec.json.decode(await desk.client.read(path), type=_ProceduresView).procedures
+            except (QueueError, Unanswered):
+                key = "record-unread-required" if asking.needs_one else "record-unread"
+                asking.complain(t(self._language, f"console.{key}"))
+            else:
+                asking.found(found)
+                if first:
+                    asking.add(first)
+            self._app.invalidate()
+
+        self._searching = asyncio.create_task(look())
+        self._watch(self._searching)
+
+    async def _note_down(self) -> None:
+        """A word about the visitor in hand; nothing takes the note away."""
+        view = self._desk.view if self._desk is not None else None
+        if view is None or view.ticket is None:
+            return
+        text = await self._ask(
+            Question(
+                title=t(self._language, "console.note-title", number=view.ticket.number),
+                field=t(self._language, "console.note-label"),
+                typed=view.ticket.note or "",
+                hint=t(self._language, "terminal.note-keys"),
+            )
+        )
+        if text is not None and (text or view.ticket.note):
+            self._settle(Button.NOTE, {"text": text} if text else {})
 
     async def _pause(self) -> None:
         await self._ask_reason(Button.PAUSE, t(self._language, "console.pause-title"), PAUSE_REASONS)
 
-    async def _ask_reason(self, button: Button, title: str, keys: Sequence[str]) -> None:
+    async def _ask_reason(self, button: Button, title: str, keys: Sequence[str], field: str = "reason") -> None:
         reasons = [t(self._language, key) for key in keys]
         reason = await self._choose(
             title, [(reason, reason) for reason in reasons], field=t(self._language, "console.other-reason")
         )
         if reason:
-            self._settle(button, {"reason": reason})
+            self._settle(button, {field: reason})
 
     async def _transfer(self) -> None:
-        """Where to?  One search over services and counters; then a note, which may be left out."""
+        """Where to?  One search over services, counters and officers; then a note, which may be left out."""
         desk = self._desk
         if desk is None or desk.view is None or desk.view.ticket is None:
             return
@@ -650,6 +809,13 @@ class Console:
                 name = t(self._language, "console.to-counter", number=counter.number)
                 choices.append((str(counter.number), name, self._work_of(counter.id)))
                 wishes.append({"counter": counter.id})
+        for seat in await self._seats(desk.client):
+            if seat.officer is not None and seat.state != "closed" and seat.id != desk.client.counter:
+                name = t(self._language, "console.to-officer", name=seat.officer)
+                choices.append(
+                    (str(seat.number), name, t(self._language, "console.to-officer-now", number=seat.number))
+                )
+                wishes.append({"officer": seat.officer})
         wish = await self._ask(
             Question(
                 title=t(self._language, "console.transfer-title", number=ticket.number),
@@ -679,7 +845,8 @@ class Console:
             return
         parked = desk.view.parked
         ticket = await self._choose(
-            t(self._language, "console.parked"), [(f"{one.number}  {one.park_reason or ''}", one.id) for one in parked]
+            t(self._language, "console.resume-title"),
+            [(f"{one.number}  {one.park_reason or ''}", one.id) for one in parked],
         )
         if ticket is not None:
             self._settle(Button.RESUME, {"ticket": ticket})
@@ -728,15 +895,7 @@ class Console:
         return None
 
     async def _help(self) -> None:
-        text = await self._ask(
-            Question(
-                title=t(self._language, "terminal.ask-help"),
-                field=t(self._language, "terminal.help-text"),
-                hint=t(self._language, "terminal.note-keys"),
-            )
-        )
-        if text is not None:
-            self._settle(Button.ASK_HELP, {"text": text} if text else {})
+        await self._ask_reason(Button.ASK_HELP, t(self._language, "console.help-title"), HELP_REASONS, "text")
 
     async def _menu(self) -> None:
         """Everything that has no key of its own."""
@@ -760,18 +919,20 @@ class Console:
             lambda: self._settle(Button.OPEN, {}),
         )
         offer(Button.CLOSE in live, t(self._language, "console.close"), self._close)
-        offer(Button.ASK_HELP in live, t(self._language, "terminal.ask-help"), self._help)
-        offer(
-            Button.ANSWER_HELP in live,
-            t(self._language, "terminal.answer-help"),
-            lambda: self._settle(Button.ANSWER_HELP, {}),
-        )
+        offer(Button.NOTE in live, t(self._language, "console.note-do"), self._note_down)
+        is_asked = Button.ANSWER_HELP in live
+        offer(Button.ASK_HELP in live and not is_asked, t(self._language, "console.ask-help"), self._help)
+        offer(is_asked, t(self._language, "console.help-over"), lambda: self._settle(Button.ANSWER_HELP, {}))
         offer(view.messages, t(self._language, "terminal.mark-read"), lambda: self._mark_read(desk))
-        offer(True, t(self._language, "console.change-counter"), lambda: self._leave("seats"))
+        offer(not self._is_practice, t(self._language, "console.change-counter"), lambda: self._leave("seats"))
         offer(True, t(self._language, "console.keys"), self._show_keys)
         for other, name in LANGUAGES.items():
             offer(other != self._language, name, partial(self._speak, other))
-        offer(True, t(self._language, "shared.sign-out"), self._ask_sign_out)
+        if self._is_practice:
+            offer(True, t(self._language, "console.practice-leave"), lambda: self._leave("seats"))
+        else:
+            offer(True, t(self._language, "console.practice"), lambda: self._leave(PRACTICE))
+            offer(True, t(self._language, "shared.sign-out"), self._ask_sign_out)
         do = await self._choose(t(self._language, "console.menu"), choices)
         if do is not None:
             done = do()
@@ -873,10 +1034,15 @@ class Console:
             return self._app.exit()
         if self._asking is not None:
             asking = self._asking
+            opened_by, at_s = self._opened_by
+            if opened_by == key and now_s - at_s < SAME_STRIKE_S:  # held down: the strike that asked is not the answer
+                self._opened_by = key, now_s
+                return None
             asking.take(key, text)
             if asking.answered.done():
                 self._closed_by = key, now_s
         elif self._closed_by[0] != key or now_s - self._closed_by[1] >= SAME_STRIKE_S:
+            self._opened_by = key, now_s
             self._on_desk_key(key)
         self._app.invalidate()
         return None
@@ -890,7 +1056,7 @@ class Console:
             self._strike_primary()
         elif what is not None:
             self._strike(Button(what))
-        elif key == "tab":
+        elif key in ("tab", "end"):
             self._spawn(self._menu())
         elif key.isdecimal() and len(key) == 1 and len(self._typed) < 4:
             self._typed += key
@@ -942,7 +1108,7 @@ class Console:
             language=self._language,
             building=desk.building,
             view=view,
-            officer=desk.officer,
+            officer=t(self._language, "console.practice") if self._is_practice else desk.officer,
             counter=self._number(desk.client.counter),
             now_ms=now_ms,
             live=desk.live if held is None else frozenset(),
@@ -953,10 +1119,12 @@ class Console:
             unanswered=desk.unanswered_since_ms is not None,
             lost_since_ms=None if desk.lost_since_ms is None else desk.lost_since_ms + desk.offset_ms,
             live_refused=desk.live_refused,
-            why=(called.why.rule, called.why.waited_ms) if called is not None and is_told else None,
-            screens=desk.screens if is_told else 0,
+            why=called.why if called is not None and is_told else None,
+            reason=called.reason if called is not None and is_told else "",
+            screens=desk.screens if is_told else (0, 0),
             notes=tuple((note.at_ms, self._note(note.event)) for note in desk.notes),
             message=self._message,
+            practice=self._is_practice,
         )
 
     def _note(self, event: Mapping[str, Any]) -> str:
@@ -967,7 +1135,9 @@ class Console:
         return t(self._language, "console.note-issuing-off", text=event.get("text") or "")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        self._watch(asyncio.create_task(work))
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -982,7 +1152,7 @@ class Console:
             self._app.exit(exception=error)
 
 
-_NAMES: Final = {"c-m": "enter", "c-j": "enter", "c-i": "tab", "c-h": "backspace", "delete": "backspace"}
+_NAMES: Final = {"c-m": "enter", "c-j": "enter", "c-i": "tab", "c-h": "backspace"}
 """What a terminal sends for a key -> what it is called here."""
 
 
@@ -996,3 +1166,7 @@ class _SessionView(msgspec.Struct, frozen=True):
 
 class _SeatsView(msgspec.Struct, frozen=True):
     counters: tuple[SeatView, ...]
+
+
+class _ProceduresView(msgspec.Struct, frozen=True):
+    procedures: tuple[Procedure, ...]

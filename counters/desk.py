@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 import msgspec
@@ -21,7 +21,7 @@ import msgspec
 from counters.building import Building
 from counters.client import FIRST_PAUSE_S, LONGEST_PAUSE_S, CounterClient, Unanswered
 from counters.memory import Held, Keep
-from counters.press import Button, CounterView, PressReply, fold, is_newer, live_buttons, new_key
+from counters.press import Button, CounterView, PressReply, Why, fold, is_newer, live_buttons, new_key
 from queue_service.clock import SystemClock
 from queue_service.commands import PressId
 from queue_service.errors import Later, NotSignedIn, QueueError
@@ -34,19 +34,14 @@ _clock = SystemClock()
 _ALWAYS: Final = frozenset({"DayAdvanced", "CentreChanged", "EpochRenewed", "TicketReassigned", "IssuingSwitched"})
 
 
-class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """Why this ticket was called, as the core recorded it."""
-
-    rule: str = ""
-    waited_ms: int = 0
-
-
 class Called(msgspec.Struct, frozen=True, kw_only=True):
     """A call to this counter, as the feed told of it."""
 
     ticket: str
     call: int
     why: Why = Why()
+    reason: str = ""
+    """What the officer who chose it said."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +51,48 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     event: dict[str, Any]
 
 
-async def read_building(client: CounterClient) -> Building:
+class Link(Protocol):
+    """What tells of events: a `Follower`, or the practice hall."""
+
+    def messages(self) -> AsyncIterator[Message]:
+        """What is said, for as long as somebody asks."""
+
+    def hurry(self) -> None:
+        """The service answers elsewhere."""
+
+
+class Hall(Protocol):
+    """What a desk asks of the world: a `CounterClient`, or the practice hall."""
+
+    centre: str
+    counter: str
+    path: str
+
+    async def view(self) -> CounterView:
+        """What the officer sees now."""
+
+    async def read(self, path: str) -> bytes:
+        """The JSON at *path*."""
+
+    async def press(self, button: Button, body: Mapping[str, Any], key: PressId, /) -> PressReply:
+        """Press *button*."""
+
+    async def mark_read(self, message: int, /) -> None:
+        """Put a message away."""
+
+
+def link_of(client: CounterClient, session: aiohttp.ClientSession, first_return_s: float = FIRST_RETURN_S) -> Follower:
+    """The events of the centre of *client*, as its counter hears them."""
+    return Follower(
+        session,
+        client.url(f"/centres/{client.centre}/events/stream"),
+        token=client.token,
+        screen=f"console-{client.counter}",
+        first_return_s=first_return_s,
+    )
+
+
+async def read_building(client: Hall) -> Building:
     """
     The centre of *client*, as its counters know it.
 
@@ -72,8 +108,9 @@ class Desk:
 
     Args:
         client: signed in; its presses are tried once each, repeating is this room's matter.
+        link: tells of events.
         officer: the account's name.
-        keep: remembers the press that nobody has answered.
+        keep: remembers the press that nobody has answered; None: nothing is remembered.
         changed: told whenever something looks different.
         refused: told of a press that the service will not do.
         done: told of a press that was answered.
@@ -81,16 +118,15 @@ class Desk:
 
     def __init__(
         self,
-        client: CounterClient,
-        session: aiohttp.ClientSession,
+        client: Hall,
+        link: Link,
         building: Building,
         officer: str,
-        keep: Keep,
+        keep: Keep | None,
         *,
         changed: Callable[[], None],
         refused: Callable[[Held, QueueError], None],
         done: Callable[[Held, PressReply], None],
-        first_return_s: float = FIRST_RETURN_S,
     ) -> None:
         self.client, self.building, self.officer = client, building, officer
         self.view: CounterView | None = None
@@ -105,17 +141,11 @@ class Desk:
         self.unanswered_since_ms: int | None = None
         self.is_signed_out = False
         self.called: Called | None = None
-        self.screens = 0
-        """On how many screens the newest call to this counter was confirmed."""
+        self.screens = 0, 0
+        """On how many boards the newest call to this counter was confirmed, and of how many."""
         self.notes: tuple[Note, ...] = ()
         self._keep, self._changed, self._refused, self._done = keep, changed, refused, done
-        self._follower = Follower(
-            session,
-            client.url(f"/centres/{client.centre}/events/stream"),
-            token=client.token,
-            screen=f"console-{client.counter}",
-            first_return_s=first_return_s,
-        )
+        self._link = link
         self._look_signal = asyncio.Event()
         self._hand_signal = asyncio.Event()
         self._questions = self._answered = 0
@@ -149,7 +179,7 @@ class Desk:
             failed: told of a mistake of ours that ended one of the three.
         """
         self._failed = failed
-        kept = self._keep.read().held
+        kept = self._keep.read().held if self._keep is not None else None
         if kept is not None and (kept.officer, kept.counter) == (self.officer, self.client.counter):
             self.held = kept
         for work in (self._look(), self._listen(), self._press()):
@@ -217,14 +247,14 @@ class Desk:
                     self._answered = question
                     self.view = view
                     self.offset_ms = view.now_ms - _clock.now_ms()
-                self._follower.hurry()
+                self._link.hurry()
             self._changed()
             await asyncio.sleep(NOT_MORE_OFTEN_S)
 
     # ── listening ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _listen(self) -> None:
-        async for message in self._follower.messages():
+        async for message in self._link.messages():
             match message["type"]:
                 case "lost":
                     self.live_refused = message["refused"]
@@ -238,7 +268,7 @@ class Desk:
                 case "shown":
                     for call in message["calls"]:
                         if self.called is not None and call["call"] == self.called.call:
-                            self.screens = call["shown"]
+                            self.screens = call["shown"], call.get("of", call["shown"])
                 case _:
                     self._on_link(message)
             self._changed()
@@ -254,7 +284,9 @@ class Desk:
         here = self.client.counter
         if event["type"] == "TicketCalled" and event["counter"] == here:
             why = msgspec.convert(event.get("why") or {}, Why)
-            self.called, self.screens = Called(ticket=event["ticket"], call=event["call"], why=why), 0
+            reason = event.get("reason") or ""
+            self.called = Called(ticket=event["ticket"], call=event["call"], why=why, reason=reason)
+            self.screens = 0, 0
         elif event["type"] == "IssuingSwitched" or (
             event["type"] == "TicketTransferred" and event.get("note") and self._is_ours(event)
         ):
@@ -326,8 +358,9 @@ class Desk:
     def _hold(self, held: Held | None) -> None:
         self.held = held
         self.unanswered_since_ms = None
-        with suppress(OSError):  # without a disk a press lives as long as the process
-            self._keep.change(held=held)
+        if self._keep is not None:
+            with suppress(OSError):  # without a disk a press lives as long as the process
+                self._keep.change(held=held)
         self._changed()
 
     def _sign_out(self) -> None:

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from counters.client import CounterClient, Unanswered
-from counters.desk import Desk, read_building
+from counters.desk import Desk, link_of, read_building
 from counters.memory import Held, Keep
 from counters.pad_file import PadEntry, PadFile
 from counters.picture import label, sentence, stopwatch, wrap
@@ -117,14 +117,13 @@ class Pad:
         failures: list[BaseException] = []
         desk = Desk(
             client,
-            self._session,
+            link_of(client, self._session, self._first_return_s),
             building,
             officer,
             self.keep,
             changed=self._on_change,
             refused=self._on_refusal,
             done=self._on_done,
-            first_return_s=self._first_return_s,
         )
 
         def failed(error: BaseException) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from counters.building import Building
-from counters.press import Button, CounterView, TicketView, primary, rings_left
+from counters.press import Button, CounterView, MessageView, TicketView, Why, primary, rings_left
 from queue_service.texts import Language, t, tn
 from queue_service.tickets import State
 
 SMALLEST = (80, 24)
+MOST_ASIDE = 3
 WALK_S = (60, 180)
 """A visitor who has been called needs a minute to walk; after three something is wrong."""
 
@@ -32,6 +33,7 @@ KEYS: tuple[tuple[Button, str], ...] = (
     (Button.PARK, "/"),
     (Button.TRANSFER, "F10 *"),
     (Button.COMPLETE, "F9"),
+    (Button.NOTE, "Ins"),
 )
 """The legend of the presses that have a key of their own, as on the page."""
 
@@ -60,12 +62,20 @@ SENTENCES = {
     "UNDO_EXPIRED": "console.refused-undo-late",
     "NOTHING_TO_UNDO": "console.refused-nothing",
     "TICKET_ELSEWHERE": "console.refused-elsewhere",
+    "OFFICER_NOT_SEATED": "console.refused-officer",
+    "RECORD_MISSING": "console.refused-record",
+    "UNKNOWN_PROCEDURE": "console.refused-procedure",
+    "INBOX_FULL": "console.refused-inbox",
+    "KEY_REUSED": "console.refused-reused",
     "NOBODY_SERVES": "console.refused-nobody",
     "NOT_ALLOWED": "console.refused-rights",
 }
 """Code of a refusal -> its sentence for officers, the same as on the page."""
 
-WHY = {"own", "oldest", "only", "ready", "chosen", "resumed"}
+COUNTED = {"own", "oldest", "only"}
+"""Rules of a call by counted wait, in which a class counts."""
+
+WHY = {*COUNTED, "ready", "chosen", "resumed"}
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +86,10 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
         now_ms: the service's time.
         typed: digits of a number to call; *meant* are the numbers that they may mean, *chosen* the one that is.
         on_its_way: the press in hand, once one can notice it.
-        why: rule and waited milliseconds of the call in hand.
+        why: of the call in hand; *reason* is what the officer who chose it said.
+        screens: on how many boards the call in hand was confirmed, and of how many.
         notes: time and sentence, newest first.
+        practice: invented people.
     """
 
     language: Language
@@ -94,10 +106,12 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: bool = False
     lost_since_ms: int | None = None
     live_refused: bool = False
-    why: tuple[str, int] | None = None
-    screens: int = 0
+    why: Why | None = None
+    reason: str = ""
+    screens: tuple[int, int] = (0, 0)
     notes: tuple[tuple[int, str], ...] = ()
     message: str = ""
+    practice: bool = False
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +122,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         choices: mark, label and hint of each.
         field: what the line for typing is called; empty: there is none.
         is_secret: what is typed is not shown, not even how long it is.
+        turn: what is turned to beside the choices, with its keys: *turns* are what there is, *turned* where it stands.
     """
 
     title: str
@@ -117,6 +132,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     field: str = ""
     typed: str = ""
     is_secret: bool = False
+    turn: str = ""
+    turn_keys: frozenset[str] = frozenset()
+    turns: tuple[str, ...] = ()
+    turned: int = 0
     trouble: str = ""
     hint: str = ""
 
@@ -202,7 +221,11 @@ def sentence(language: Language, code: str) -> str:
 
 
 def label(language: Language, button: Button) -> str:
-    """What a press is called."""
+    """What a press is called; the same as on the page."""
+    if button is Button.NOTE:
+        return t(language, "console.note-do")
+    if button is Button.ANSWER_HELP:
+        return t(language, "console.help-over")
     return t(language, f"console.{button}")
 
 
@@ -225,7 +248,10 @@ def desk(sight: Sight, columns: int, rows: int) -> list[Row]:
         ]
         for n in range(height)
     ]
-    return [_head(sight, columns), [("line", "─" * columns)], *body, *foot]
+    under: Row = [("line", "─" * columns)]
+    if sight.practice:
+        under = fit([("warn", f" {t(sight.language, 'console.practice-banner')}")], columns)
+    return [_head(sight, columns), under, *body, *foot]
 
 
 def _head(sight: Sight, columns: int) -> Row:
@@ -302,19 +328,29 @@ def _visitor(sight: Sight, ticket: TicketView, cells: int) -> list[Row]:
         rows += [[("mark", line)] for line in wrap(t(language, "console.note", note=clean(ticket.note)), cells - 1)]
     issued = t(language, "console.issued-at", time=_time(sight, ticket.issued_at_ms))
     if sight.why is not None:
-        issued += f" · {because(language, *sight.why)}"
+        issued += f" · {because(language, sight.why, sight.reason)}"
     rows += [[("fine", line)] for line in wrap(issued, cells - 1)]
     needed = building.policy.calls_before_no_show
     rings = tn(language, "console.rings", ticket.rings, needed=needed)
-    if sight.screens:
-        rings += f" · {tn(language, 'console.screens', sight.screens)}"
+    shown, of = sight.screens
+    if shown:
+        rings += f" · {tn(language, 'console.screens', of, shown=shown)}"
     rows += [[("fine", line)] for line in wrap(rings, cells - 1)]
     return rows
 
 
-def because(language: Language, rule: str, waited_ms: int) -> str:
-    """Why this visitor was called."""
-    return t(language, f"console.why-{rule if rule in WHY else 'waited'}", minutes=max(0, round(waited_ms / 60_000)))
+def because(language: Language, why: Why, reason: str = "") -> str:
+    """Why this visitor was called; the same as on the page."""
+    minutes = max(0, round(why.waited_ms / 60_000))
+    if why.rule == "chosen" and reason and reason != t("vi", "console.call-reason"):
+        return t(language, "console.why-chosen-for", reason=clean(reason), minutes=minutes)
+    if why.placed is not None and why.rule not in ("chosen", "resumed"):
+        return t(language, "console.why-placed", reason=clean(why.placed.reason), minutes=minutes)
+    if why.rule in COUNTED and why.cls == "priority":
+        return t(language, "console.why-priority", minutes=minutes, ratio=round(why.ratio))
+    if why.rule in COUNTED and why.cls == "appointment":
+        return t(language, "console.why-appointment", minutes=minutes)
+    return t(language, f"console.why-{why.rule if why.rule in WHY else 'waited'}", minutes=minutes)
 
 
 def _pace(seconds: float, limits: tuple[float, float]) -> str:
@@ -372,20 +408,38 @@ def _beside(sight: Sight, cells: int) -> list[Row]:
     undo = view.counter.undo
     if undo is not None and undo.until_ms > sight.now_ms:
         left = t(language, "console.seconds", n=-(-(undo.until_ms - sight.now_ms) // 1000))
-        rows.append([("", f"Tab {t(language, UNDO.get(undo.press, 'console.undo'))} · {left}")])
-    if view.parked:
-        parked = " · ".join(clean(f"{ticket.number} {ticket.park_reason or ''}") for ticket in view.parked)
-        rows.append([("title", f"{t(language, 'console.parked')} {len(view.parked)}: "), ("", parked)])
+        rows.append([("", f"Del {t(language, UNDO.get(undo.press, 'console.undo'))} · {left}")])
     if view.help is not None:
-        rows.append([("warn", f"! {t(language, 'terminal.help-asked')}")])
+        asked = t(language, "console.help-asked", time=_time(sight, view.help.since_ms), text=view.help.text or "")
+        rows += [[("warn", line)] for line in wrap(f"! {clean(asked)}", cells - 1)]
     for letter in view.messages[-2:]:
-        said = f"! {_time(sight, letter.at_ms)} {clean(letter.text or '')}"
-        rows += [[("mark", line)] for line in wrap(said, cells - 1)]
+        said = f"! {_time(sight, letter.at_ms)} {_said_by(sight, letter)}"
+        rows += [[("mark", line)] for line in wrap(clean(said), cells - 1)]
+    if view.parked:
+        rows.append([("title", f"{t(language, 'console.parked')} {len(view.parked)} (PgDn)")])
+        rows += [_aside(sight, ticket) for ticket in view.parked[:MOST_ASIDE]]
     rows += [[("", f"{_time(sight, at)} {clean(note)}")] for at, note in sight.notes[:2]]
     today = " · ".join(f"{ticket.number} {t(language, f'console.ended-{ticket.state}')}" for ticket in view.recent[:4])
     if today:
         rows.append([("fine", f"{t(language, 'console.today')}: {today}")])
     return rows
+
+
+def _said_by(sight: Sight, letter: MessageView) -> str:
+    if letter.text:
+        return t(sight.language, "console.message-from", name=letter.sender, text=letter.text)
+    return t(sight.language, "console.help-coming", name=letter.sender)
+
+
+def _aside(sight: Sight, ticket: TicketView) -> Row:
+    """Somebody who was set aside, when they mean to be back, and why."""
+    row: Row = [("number", f" {ticket.number} ")]
+    if ticket.park_until_ms:
+        is_due = ticket.park_until_ms <= sight.now_ms
+        key = "console.park-due" if is_due else "console.park-until"
+        due = t(sight.language, key, time=_time(sight, ticket.park_until_ms))
+        row.append(("late", f"! {due} ") if is_due else ("", f"{due} "))
+    return [*row, ("fine", clean(ticket.park_reason or ""))]
 
 
 def _foot(sight: Sight, columns: int) -> list[Row]:
@@ -435,6 +489,16 @@ def _legend(keys: Sequence[tuple[str, str]], columns: int) -> list[Row]:
     return [fit(row, columns) for row in [*rows, []][:2]]
 
 
+def _flow(pieces: Iterable[str], cells: int) -> list[Row]:
+    """*pieces* one after the other, in rows that break between them."""
+    rows: list[Row] = [[]]
+    for piece in pieces:
+        if rows[-1] and sum(width(text) for _, text in rows[-1]) + width(piece) > cells:
+            rows.append([("", "  ")])
+        rows[-1].append(("", f"{piece} "))
+    return rows
+
+
 def _time(sight: Sight, ms: int | None) -> str:
     return sight.building.clock(ms)
 
@@ -449,6 +513,9 @@ def question(asked: Question, head: str, columns: int, rows: int) -> list[Row]:
     top += [[("title", f"  {line}")] for line in wrap(asked.title, inner)]
     top += [[("", f"  {line}")] for said in asked.lines for line in wrap(said, inner)]
     top.append([])
+    if asked.turns:
+        turns = [f"[{clean(what)}]" if n == asked.turned else f" {clean(what)} " for n, what in enumerate(asked.turns)]
+        top += [*_flow([f"  {asked.turn}:", *turns], inner), []]
     if asked.field:
         shown = "" if asked.is_secret else clean(asked.typed)
         top.append([("", f"  {asked.field}: "), ("field", f"{shown}_")])

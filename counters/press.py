@@ -119,6 +119,23 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor decided where the ticket stood, and why."""
+
+    reason: str = ""
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    """Why this ticket was called, as the core recorded it."""
+
+    rule: str = ""
+    cls: str = msgspec.field(name="class", default="standard")
+    ratio: float = 1.0
+    """How much faster this class ages than the standard one."""
+    waited_ms: int = 0
+    placed: Placed | None = None
+
+
 class UndoView(msgspec.Struct, frozen=True, kw_only=True):
     """The press that can still be taken back, and until when."""
 

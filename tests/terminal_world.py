@@ -35,6 +35,10 @@ FINGERS = {
     "f9": "\x1b[20~",
     "f10": "\x1b[21~",
     "f13": "\x1b[25~",
+    "insert": "\x1b[2~",
+    "delete": "\x1b[3~",
+    "home": "\x1b[H",
+    "pagedown": "\x1b[6~",
     "ctrl-c": "\x03",
 }
 """Key -> what a terminal of the kind xterm sends for it."""

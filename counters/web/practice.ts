@@ -1,9 +1,10 @@
 /**
- * A hall to practise in: invented people, counters and procedures, in this page and nowhere else. It asks nobody, so nothing done here can touch the
- * real day. It answers as the service would, as far as an officer meets it; who is due is simply who has waited longest, priority first.
+ * A hall to practise in: invented people, counters and procedures (`practice.json`), in this page and nowhere else. It asks nobody, so nothing done here
+ * can touch the real day. It answers as the service would, as far as an officer meets it; who is due is simply who has waited longest, priority first.
  */
 import { Refused } from "@shared/api";
 import type { StaffUser } from "@shared/words";
+import invented from "../practice.json";
 import type { Follower, Hall, Listener } from "./hall";
 import type { Building, CounterTicket, DeskView, ProcedureItem, Seat, StaffEvent, StaffMessage } from "./words";
 
@@ -14,63 +15,11 @@ const MOST_WAITING = 9;
 const UNDO_MS = 60_000;
 const HELP_COMES_MS = 2_500;
 
-const service = (id: string, department: string, name: string, name_en: string) => ({ id, department, name, name_en, mean_service_s: 420, purpose: "submit" });
-const place = (id: string, number: number, serves: string[]) => ({
-  id,
-  number,
-  name: `Quầy ${number}`,
-  zone: "hall",
-  serves: serves.map((line, at) => ({ service: line, level: at + 1 })),
-});
-
 export const USER: StaffUser = { name: "practice", display_name: "", roles: ["officer"], centres: ["practice"] };
 
-export const BUILDING = {
-  id: "practice",
-  name: "Sảnh luyện tập",
-  name_en: "Practice hall",
-  level: "commune",
-  fictional: true,
-  slogan: "",
-  timezone: "Asia/Ho_Chi_Minh",
-  languages: ["vi", "en"],
-  hours: { days: [], sessions: [], ticket_sessions: [] },
-  zones: [{ id: "hall", name: "Sảnh", name_en: "Hall" }],
-  departments: [
-    { id: "justice", name: "Tư pháp, hộ tịch", name_en: "Civil status", letter: "T" },
-    { id: "land", name: "Đất đai", name_en: "Land", letter: "D" },
-  ],
-  services: [service("civil", "justice", "Hộ tịch, chứng thực", "Civil status, certification"), service("land", "land", "Đất đai", "Land")],
-  counters: [place(COUNTER, 1, ["civil", "land"]), place(COLLEAGUE, 2, ["land"])],
-  boards: [],
-  kiosks: [],
-  desks: [],
-  grounds: [{ id: "elderly", name: "Người cao tuổi", name_en: "Elderly", cls: "priority" }],
-  policy: {
-    classes: [
-      { id: "standard", promise_s: 1800 },
-      { id: "priority", promise_s: 300 },
-      { id: "appointment", promise_s: 300 },
-    ],
-    calls_before_no_show: 3,
-    record: "optional",
-    outcomes: [
-      { id: "done", name: "Đã giải quyết", name_en: "Done" },
-      { id: "incomplete", name: "Hồ sơ chưa đủ", name_en: "Papers incomplete" },
-      { id: "referred", name: "Hướng dẫn nơi khác", name_en: "Referred elsewhere" },
-    ],
-  },
-  version: "practice",
-  issuing: { open: true, text: "" },
-  day: "",
-  public_url: "",
-} as unknown as Building;
+export const BUILDING = invented.centre as unknown as Building;
 
-const PROCEDURES: ProcedureItem[] = [
-  { code: "TAP-1", name: "Cấp bản sao trích lục hộ tịch (luyện tập)" },
-  { code: "TAP-2", name: "Chứng thực bản sao từ bản chính (luyện tập)" },
-  { code: "TAP-3", name: "Đăng ký biến động đất đai (luyện tập)" },
-];
+const PROCEDURES: ProcedureItem[] = invented.procedures;
 
 interface State {
   seat: Seat;
@@ -96,9 +45,9 @@ export class PracticeHall implements Hall {
       messages: [],
       help: null,
     };
-    for (const [line, minutes] of [["civil", 14], ["civil", 9], ["land", 7], ["civil", 3]] as const) this.issue(line, minutes);
-    const [, second] = this.state.tickets;
-    if (second) Object.assign(second, { class: "priority", ground: "elderly" });
+    for (const { service, minutes, ground } of invented.waiting) {
+      Object.assign(this.issue(service, minutes), ground ? { class: "priority", ground } : {});
+    }
   }
 
   // ── the hall's side ──

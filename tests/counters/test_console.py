@@ -34,6 +34,7 @@ from queue_service.commands import (
     Transfer,
     Undo,
 )
+from queue_service.second_factor import STEP_MS, code_at, new_secret
 from reference_model import ReferenceModel
 from service_world import House, until
 from terminal_world import Terminal, a_home
@@ -127,8 +128,8 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
     await lan.sees("Đã gọi 2 lần")
     await lan.press("enter")
     await lan.sees("Đang phục vụ")
-    await lan.press("f9")
-    await lan.sees("4 người đang chờ", "A001 hoàn thành", "Tab Hoàn tác hoàn thành")
+    await lan.press("enter")
+    await lan.sees("4 người đang chờ", "A001 hoàn thành", "Del Hoàn tác hoàn thành")
 
     await lan.press("f2")
     await lan.sees("Đang mời", "A002")
@@ -139,7 +140,7 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
     await lan.sees("Đang mời", "A003")
     await lan.press("/")
     await lan.picks("Nộp phí, lệ phí")
-    await lan.sees("Tạm gác 1: A003 Nộp phí, lệ phí", "3 người đang chờ")
+    await lan.sees("Tạm gác 1", "A003 Nộp phí, lệ phí", "3 người đang chờ")
     await lan.press("tab")
     await lan.picks("Gọi vào người đã tạm gác")
     await lan.picks("A003")
@@ -152,11 +153,10 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
     await lan.press("b", "enter")
     await lan.sees("Chuyển A003 sang b")
     await lan.press("cần", "enter")
-    await lan.sees("3 người đang chờ", "Tab Hoàn tác chuyển")
-    await lan.press("tab")
-    await lan.picks("Hoàn tác chuyển")
+    await lan.sees("3 người đang chờ", "Del Hoàn tác chuyển")
+    await lan.press("delete")
     await lan.sees("Đang phục vụ", "A003")
-    await lan.press("f9")
+    await lan.press("enter")
     await lan.sees("A003 hoàn thành")
 
     await lan.press("5")
@@ -164,8 +164,10 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
     await lan.press("enter")
     await lan.sees("Đang mời", "A005", "cán bộ gọi theo số")
 
+    await lan.press("enter")
+    await lan.sees("Đang phục vụ")
     relay.loses_answers = True
-    await lan.press("f9")
+    await lan.press("enter")
     await lan.sees("Chưa có trả lời. “Hoàn thành” được giữ", "Mất kết nối từ")
     relay.mend()
     await lan.sees("2 người đang chờ", "A005 hoàn thành")
@@ -194,7 +196,8 @@ async def test_an_officers_day(house: House, relay: Relay, terminals: list[Termi
         CallNext(counter="q02"), Park(counter="q02", reason=park),
         Resume(counter="q02", ticket="A003"), Start(counter="q02"),
         Transfer(counter="q02", service="b", note="cần"), Undo(counter="q02"), Complete(counter="q02"),
-        CallChosen(counter="q02", ticket="A005", reason="Cán bộ gọi theo số"), Complete(counter="q02"),
+        CallChosen(counter="q02", ticket="A005", reason="Cán bộ gọi theo số"),
+        Start(counter="q02"), Complete(counter="q02"),
         Pause(counter="q02", reason=pause), Open(counter="q02"), Close(counter="q02"),
     ]  # fmt: skip
     assert of_the_model(house, day) == await history(house)
@@ -336,6 +339,99 @@ async def test_signing_in_by_hand(house: House, terminals: list[Terminal], tmp_p
     assert set() == terminal.glass.colours
     assert 0 == len(list((tmp_path / "queue-counters").glob("*.new")))
     assert b"right password" not in b"".join(file.read_bytes() for file in (tmp_path / "queue-counters").iterdir())
+
+
+async def test_what_was_done_and_what_the_next_officer_should_know(
+    house: House, terminals: list[Terminal], tmp_path: Path
+):
+    """A note, a time of return, procedures by digit and by search with their dossiers, the outcome, and an officer."""
+    await house.binh.at("q03", "open")
+    for _ in range(2):
+        await house.kiosk.issue("a")
+    lan = await at_a_terminal(terminals, house.service.base, house.centre.id, tmp_path, house.lan.name)
+    await lan.opens(2)
+    await lan.sees("2 người đang chờ")
+    await lan.press("enter")
+    await lan.sees("Đang mời", "A001")
+    await lan.press("insert")
+    await lan.sees("Ghi chú cho A001")
+    await lan.press("bản gốc", "enter")
+    await lan.sees("Lời nhắn: bản gốc")
+    await lan.press("/")
+    await lan.sees("Tạm gác A001: vì sao?", "[không hẹn]")
+    await lan.press("/")
+    await lan.sees("[15 phút]")
+    await lan.picks("Bổ sung giấy tờ")
+    await lan.sees("Tạm gác 1", "A001 hẹn")
+    (parked,) = (await house.lan.get("counters/q02")).value["parked"]
+    assert 14 * 60_000 < parked["park_until_ms"] - parked["ended_at_ms"] <= 16 * 60_000
+
+    await lan.press("pagedown")
+    await lan.picks("A001")
+    await lan.sees("Đang mời", "A001", "Lời nhắn: bản gốc")
+    await lan.press("f9")
+    await lan.sees("Hoàn thành A001: đã giải quyết gì?", "[Đã giải quyết]")
+    (death, *_) = (await house.lan.get("procedures?q=khai+tử&limit=9")).value["procedures"]
+    await lan.press("khai tử")
+    await lan.sees(f" 1 {death['name'][:20]}")
+    await lan.press("1", "1", "*")
+    await lan.sees("2 hồ sơ", "[Hồ sơ chưa đủ]")
+    await lan.press("f9")
+    await lan.sees("A001 hoàn thành")
+    event = (await house.chief.get("events")).value["events"][-1]
+    assert ([{"procedure": death["code"], "dossiers": 2}], "incomplete") == (event["done"], event["outcome"])
+
+    await lan.press("enter")
+    await lan.sees("Đang mời", "A002")
+    await lan.press("f10")
+    await lan.sees("Chuyển A002 đến đâu?", "đang ngồi quầy 3")
+    await lan.press("can bo", "enter", "enter")
+    await lan.sees("Del Hoàn tác chuyển")
+    assert "A002" == (await house.binh.get("counters/q03")).value["next"]["number"]
+
+
+async def test_a_second_factor_is_asked_for(house: House, terminals: list[Terminal], tmp_path: Path):
+    """Name and password are known; the code is typed, and a wrong one is said."""
+    staff, secret = house.service._staff, new_secret()
+    now_ms = house.service.clock.now_ms()
+    step = now_ms // STEP_MS
+    identity = house.identity_of[house.lan.name]
+    await staff.set_second_factor(identity, RIGHT, secret, code_at(secret, step - 1), "here", now_ms)
+
+    lan = await at_a_terminal(terminals, house.service.base, house.centre.id, tmp_path, house.lan.name)
+    await lan.sees("Mã 6 chữ số trên điện thoại")
+    wrong = f"{(int(code_at(secret, step)) + 1) % 1_000_000:06}"
+    await lan.press(wrong, "enter")
+    await lan.sees("Mã chưa đúng")
+    await lan.press(code_at(secret, house.service.clock.now_ms() // STEP_MS), "enter")
+    await lan.sees("ngồi quầy nào?")
+
+
+async def test_practice_asks_nobody(terminals: list[Terminal], tmp_path: Path):
+    """Invented people, the same keys and words; no service is there at all, and nothing is remembered."""
+    terminal = Terminal()
+    terminals.append(terminal)
+    lan = Officer(terminal)
+    await terminal.start("-m", "counters", "--url", "http://127.0.0.1:1", "--practice", environ=a_home(tmp_path))
+    await lan.sees("LUYỆN TẬP", "4 người đang chờ quầy này")
+    await lan.press("enter")
+    await lan.sees("Đang mời", "T002", "ưu tiên: mỗi phút chờ")
+    await lan.press("enter")
+    await lan.sees("Đang phục vụ", "Del Hoàn tác bắt đầu")
+    await lan.press("delete")
+    await lan.sees("Đang mời", "Del Hoàn tác lần gọi")
+    await lan.press("delete")
+    await lan.sees("4 người đang chờ quầy này")
+    await lan.press("2", "enter")
+    await lan.sees("Đang mời", "T002", "cán bộ gọi theo số")
+    await lan.press("f9")
+    await lan.sees("(luyện tập)")
+    await lan.press("1", "enter")
+    await lan.sees("T002 hoàn thành")
+    await lan.press("tab")
+    await lan.picks("Về làm việc thật")
+    assert 0 == await terminal.ends()
+    assert not (tmp_path / "queue-counters").exists()
 
 
 async def test_a_small_window_says_so(house: House, terminals: list[Terminal], tmp_path: Path):

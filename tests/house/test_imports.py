@@ -52,7 +52,8 @@ PLAN = {
     """,
     "door": """
         queue_service.http_* queue_service.contract queue_service.guard displays.screen_door displays.feed
-        displays.panel_agent displays.speaker counters.client counters.desk counters.console counters.pads
+        displays.panel_agent displays.speaker counters.client counters.desk counters.console
+        counters.pads counters.asking counters.practice
         loadtest.drive loadtest.screens loadtest.bench loadtest.demo loadtest.access loadtest.machine
         queue_service.pages queue_service.demo
     """,

@@ -24,6 +24,7 @@ from counters.press import (
     SeatView,
     TicketView,
     UndoView,
+    Why,
     is_newer,
     numbers_meant,
     primary,
@@ -84,7 +85,9 @@ def test_every_row_is_as_wide_as_the_glass(name: str, note: str, columns: int, r
         messages=(MessageView(message=1, at_ms=0, sender="x", text=note),),
         seat={"undo": UndoView(press="start", until_ms=99_000)},
     )
-    sight = a_sight(view, building=a_building(name), officer=name, message=clean(note), why=("own", 60_000))
+    sight = a_sight(
+        view, building=a_building(name), officer=name, message=clean(note), why=Why(rule="own", waited_ms=60_000)
+    )
 
     for drawn in (
         picture.desk(sight, columns, rows),
