@@ -63,6 +63,7 @@ SENTENCES = {
     "NOTHING_TO_UNDO": "console.refused-nothing",
     "TICKET_ELSEWHERE": "console.refused-elsewhere",
     "OFFICER_NOT_SEATED": "console.refused-officer",
+    "ALREADY_HERE": "console.refused-here",
     "RECORD_MISSING": "console.refused-record",
     "UNKNOWN_PROCEDURE": "console.refused-procedure",
     "INBOX_FULL": "console.refused-inbox",
@@ -368,6 +369,8 @@ def _next(sight: Sight, cells: int) -> list[Row]:
         cls = f"{t(language, f'console.class-{view.next.cls}')} · " if view.next.cls != "standard" else ""
         since = t(language, "console.since", time=_time(sight, view.next.issued_at_ms))
         rows.append([("number", view.next.number), ("", f"  {cls}{since}")])
+        if view.next.placed is not None:
+            rows.append([("fine", t(language, "console.next-placed"))])
         rows.append([("fine", clean(building.service(view.next.service).says(language)))])
     rows += [[], [("title", t(language, "console.lines"))]]
     limit_s = building.limit_s

@@ -91,6 +91,12 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor decided where the ticket stood, and why."""
+
+    reason: str = ""
+
+
 class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket as the service answers it.  Fields that later versions add are passed over."""
 
@@ -117,12 +123,7 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     park_reason: str | None = None
     park_until_ms: int | None = None
     note: str | None = None
-
-
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A supervisor decided where the ticket stood, and why."""
-
-    reason: str = ""
+    placed: Placed | None = None
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):

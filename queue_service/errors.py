@@ -32,6 +32,7 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── DayNotLater                    DAY_NOT_LATER
     │   ├── TooEarlyNoShow                 TOO_EARLY_NO_SHOW   call again first
     │   ├── OfficerNotSeated               OFFICER_NOT_SEATED  who is meant sits at no counter now
+    │   ├── AlreadyHere                    ALREADY_HERE        a transfer that would move nobody
     │   ├── RecordMissing                  RECORD_MISSING      the centre wants to know what was done
     │   ├── InboxFull                      INBOX_FULL          too many messages that nobody has read
     │   ├── CodeTaken                      CODE_TAKEN          another dossier has this code
@@ -246,6 +247,12 @@ class OfficerNotSeated(Conflict):
     """The officer who is meant sits at no counter now."""
 
     code = "OFFICER_NOT_SEATED"
+
+
+class AlreadyHere(Conflict):
+    """The visitor is at this counter for this service already; who should wait here is parked."""
+
+    code = "ALREADY_HERE"
 
 
 class RecordMissing(Conflict):

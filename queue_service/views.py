@@ -68,6 +68,8 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
     park_until_ms: int | None
     """When a parked visitor means to be back."""
     note: str | None
+    placed: dict[str, Any] | None
+    """By whom, when and why a supervisor decided where it stands."""
 
 
 class UndoView(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,8 +214,6 @@ class TicketState(TicketView, frozen=True, kw_only=True):
     virtual_ms: int
     order: str
     lines: tuple[str, ...]
-    placed: dict[str, Any] | None
-    """By whom and when a supervisor decided where it stands."""
 
 
 class Today(msgspec.Struct, frozen=True, kw_only=True):
@@ -324,12 +324,13 @@ def ticket_view(
         park_reason=ticket.park_reason,
         park_until_ms=ticket.park_until_ms,
         note=ticket.note,
+        placed=ticket.placed,
     )
 
 
-def without_note(ticket: TicketView) -> TicketView:
-    """*ticket* as the visitor may see it: notes are words among staff."""
-    return msgspec.structs.replace(ticket, note=None)
+def for_the_visitor(ticket: TicketView) -> TicketView:
+    """*ticket* as the visitor may see it: notes and reasons are words among staff."""
+    return msgspec.structs.replace(ticket, note=None, placed=None)
 
 
 def ticket_state(centre: Centre, ticket: Ticket) -> TicketState:
@@ -339,7 +340,6 @@ def ticket_state(centre: Centre, ticket: Ticket) -> TicketState:
         virtual_ms=ticket.virtual_ms,
         order=ticket.order,
         lines=ticket.lines,
-        placed=ticket.placed,
     )
 
 

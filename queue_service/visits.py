@@ -84,6 +84,7 @@ def read_visit(events: Iterable[Event]) -> Visit | None:
     counts = dict.fromkeys(("TicketCalled", "TicketRecalled", "TicketNoShow", "TicketTransferred"), 0)
     first: dict[str, Event] = {}
     said: dict[str, str] = {}
+    starts: list[int] = []
     for event in events:
         kind = event["type"]
         if kind in counts:
@@ -92,6 +93,10 @@ def read_visit(events: Iterable[Event]) -> Visit | None:
         said |= {name: event[name] for name in ("department", "service", "class", "counter") if event.get(name)}
         if "counter" in event and event["actor"].startswith("staff:"):
             said["officer"] = event["actor"].removeprefix("staff:")
+        if kind == "ServiceStarted":
+            starts.append(event["at_ms"])
+        elif starts and kind == "StepUndone" and event["was"] == State.SERVING:  # it had not begun after all
+            starts.pop()
         after = State(event["now"]) if kind == "StepUndone" else AFTER.get(kind)
         if after is not None:
             if state is not None:
@@ -114,7 +119,7 @@ def read_visit(events: Iterable[Event]) -> Visit | None:
         officer=said.get("officer"),
         issued_at_ms=issued["at_ms"],
         called_at_ms=first["TicketCalled"]["at_ms"] if "TicketCalled" in first else None,
-        started_at_ms=first["ServiceStarted"]["at_ms"] if "ServiceStarted" in first else None,
+        started_at_ms=starts[0] if starts else None,
         ended_at_ms=since_ms,
         calls=counts["TicketCalled"],
         rings=counts["TicketCalled"] + counts["TicketRecalled"],

@@ -452,6 +452,7 @@ class ReferenceModel:
         until = self.now + self.centre.policy.undo_s * 1000
         counter["last"] = {"press": press, "until_ms": until, "before": before, "state": after["state"]}
         counter["last"] |= {"held": counter["ticket"], "call": deepcopy(counter["call"]), "learned": learned}
+        counter["last"]["earlier"] = None
 
     def dismiss(self, ticket: Record, counter: Record, state: str, press: str, learned: Any = None) -> None:
         """The ticket in hand leaves the counter."""
@@ -590,7 +591,10 @@ class ReferenceModel:
 
     def start(self, wish: Any) -> Record:
         ticket, counter = self.in_hand(wish)
+        before, earlier = deepcopy(ticket), counter["last"]
         ticket |= {"state": "serving", "started_at_ms": self.now}
+        self.remember(counter, "start", before, ticket)
+        counter["last"]["earlier"] = earlier
         self.mark_call(ticket, counter, "serving")
         self.tell("ServiceStarted", ticket, "counter")
         return self.answer(ticket, counter)
@@ -679,6 +683,9 @@ class ReferenceModel:
         if not self.served(service):
             raise Refused("NOBODY_SERVES")
         self.check_further(service, wish.further)
+        is_here = (to_counter, service) == (counter["id"], ticket["service"])
+        if is_here and not wish.served and wish.further is None:
+            raise Refused("ALREADY_HERE")
         learned = self.learn(ticket) if wish.served else None
         self.dismiss(ticket, counter, "waiting", "transfer", learned)
         if wish.served:
@@ -766,7 +773,7 @@ class ReferenceModel:
             needs = [service, *(need for need in needs if need != service)]
             ticket["half_done"] = service
         ticket |= {"service": service, "needs": needs, "virtual_ms": virtual_ms, "order": order, "park_reason": None}
-        ticket |= {"placed": {"by": self.actor, "at_ms": self.now}, "state": "away"}
+        ticket |= {"placed": {"by": self.actor, "at_ms": self.now, "reason": wish.reason}, "state": "away"}
         ahead = self.ahead(ticket)
         self.stand_in_line(ticket)
         ticket["department"] = self.department(ticket["service"], ticket)
@@ -833,18 +840,18 @@ class ReferenceModel:
         ticket = self.tickets.get(before["id"])
         if not ticket or self.numbers.get(before["number"]) != before["id"]:
             raise Refused("TICKET_ELSEWHERE")
-        was_call = last["state"] == "called"
-        if was_call and counter["ticket"] != ticket["id"]:
+        in_hand = last["state"] in ("called", "serving")
+        if in_hand and counter["ticket"] != ticket["id"]:
             raise Refused("TICKET_ELSEWHERE")
-        if not was_call and (ticket["state"], ticket["call"]) != (last["state"], before["call"]):
+        if not in_hand and (ticket["state"], ticket["call"]) != (last["state"], before["call"]):
             raise Refused("TICKET_ELSEWHERE")
         if last["learned"] and self.means[before["service"]] == last["learned"][1]:
             self.means[before["service"]] = last["learned"][0]
         before["printed"] = ticket["printed"]
-        if was_call:  # what was noted since then is not part of the call
+        if in_hand:  # what was noted since then is not part of the step
             before["note"] = ticket.get("note")
         self.tickets[before["id"]] = before
-        counter |= {"ticket": last["held"], "call": last["call"], "last": None, "ready": None}
+        counter |= {"ticket": last["held"], "call": last["call"], "last": last["earlier"], "ready": None}
         stands = before["state"] == "waiting"
         self.tell(
             "StepUndone",
@@ -930,12 +937,13 @@ class ReferenceModel:
         return self.answer(self.tickets.get(counter["ticket"]), counter)
 
     def send_message(self, wish: Any) -> Record:
-        if wish.counter:
-            self.own_counter(wish.counter)
+        seat = self.own_counter(wish.counter) if wish.counter else None
         if not wish.text:
             raise Refused("MALFORMED")
         for id_ in wish.to or ():
             self.plan(id_)
+        if not wish.to and (seat is None or seat["officer"] != self.actor):
+            raise Refused("MALFORMED")
         self.record("MessageSent", counter=wish.counter, to=wish.to and list(wish.to), text=wish.text)
         for inbox in [f"counter:{id_}" for id_ in wish.to or ()] or ["supervisors"]:
             self.deliver(inbox, counter=wish.counter, text=wish.text)

@@ -26,6 +26,8 @@ interface State {
   tickets: CounterTicket[];
   messages: StaffMessage[];
   help: DeskView["help"];
+  /** What undo returns to. */
+  before: State | null;
 }
 
 type Body = Record<string, unknown>;
@@ -34,7 +36,6 @@ export class PracticeHall implements Hall {
   private state: State;
   private seq = 1;
   private issued: Record<string, number> = {};
-  private before: State | null = null;
   private listener: Listener | null = null;
   private timers: ReturnType<typeof setTimeout>[] = [];
 
@@ -44,6 +45,7 @@ export class PracticeHall implements Hall {
       tickets: [],
       messages: [],
       help: null,
+      before: null,
     };
     for (const { service, minutes, ground } of invented.waiting) {
       Object.assign(this.issue(service, minutes), ground ? { class: "priority", ground } : {});
@@ -205,8 +207,10 @@ export class PracticeHall implements Hall {
     this.timers.push(setTimeout(() => this.listener?.onShown([{ call, shown: 2, spoken: 1, of: 2, missing: [] }]), 800));
   }
 
+  /** The step that undo takes back; a start keeps the call before it, so that both can be taken back. */
   private remember(press: string, before: State | null): void {
-    this.before = before;
+    if (before && press !== "start") Object.assign(before, { before: null, seat: { ...before.seat, undo: null } });
+    this.state.before = before;
     this.state.seat.undo = before ? { press, until_ms: Date.now() + UNDO_MS } : null;
   }
 
@@ -257,7 +261,8 @@ export class PracticeHall implements Hall {
       case "recall":
         return void ((this.inHand() ?? this.refuse("COUNTER_IDLE")).rings += 1);
       case "start":
-        return void Object.assign(this.inHand() ?? this.refuse("COUNTER_IDLE"), { state: "serving", started_at_ms: now });
+        Object.assign(this.inHand() ?? this.refuse("COUNTER_IDLE"), { state: "serving", started_at_ms: now });
+        return this.remember("start", before);
       case "complete":
         return void this.leave("served", "complete", before);
       case "no-show":
@@ -273,9 +278,8 @@ export class PracticeHall implements Hall {
       case "note":
         return void ((this.inHand() ?? this.refuse("COUNTER_IDLE")).note = text("text"));
       case "undo":
-        if (!this.before) this.refuse("NOTHING_TO_UNDO");
-        this.state = { ...this.before, messages: this.state.messages, help: this.state.help };
-        return this.remember("undo", null);
+        this.state = { ...(this.state.before ?? this.refuse("NOTHING_TO_UNDO")), messages: this.state.messages, help: this.state.help };
+        return;
       case "ask-help":
         this.state.help = { message: this.seq, since_ms: now, text: text("text") };
         return void this.timers.push(setTimeout(() => this.helpComes(), HELP_COMES_MS));

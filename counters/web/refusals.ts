@@ -17,6 +17,7 @@ const SENTENCES: Record<string, Key> = {
   NOTHING_TO_UNDO: "console.refused-nothing",
   TICKET_ELSEWHERE: "console.refused-elsewhere",
   OFFICER_NOT_SEATED: "console.refused-officer",
+  ALREADY_HERE: "console.refused-here",
   RECORD_MISSING: "console.refused-record",
   UNKNOWN_PROCEDURE: "console.refused-procedure",
   INBOX_FULL: "console.refused-inbox",

@@ -16,6 +16,12 @@ export interface CounterTicket extends Ticket {
   counter_number?: number | null;
   /** When a parked visitor means to be back. */
   park_until_ms?: number | null;
+  /** A supervisor decided where it stands. */
+  placed?: Placed | null;
+}
+
+export interface Placed {
+  reason?: string;
 }
 
 /** A message to this counter that nobody has read yet. */
@@ -93,7 +99,11 @@ export interface Why {
   ratio?: number;
   waited_ms: number;
   considered: number;
+  placed?: Placed;
 }
+
+/** The same with what the officer who chose the ticket said. */
+export type Told = Why & { reason?: string | null };
 
 export interface StaffEvent {
   type: string;
@@ -107,6 +117,8 @@ export interface StaffEvent {
   counters?: string[];
   call?: number;
   why?: Why;
+  /** What the officer who chose the ticket said. */
+  reason?: string | null;
   note?: string | null;
   taken_from?: string | null;
   to?: string[];

@@ -16,6 +16,7 @@ from queue_service.codec import Reply, read_ticket
 from queue_service.contract import H, clean_text, operation
 from queue_service.dispatch import Dispatch
 from queue_service.errors import (
+    AlreadyHere,
     CounterBusy,
     CounterClosed,
     CounterIdle,
@@ -135,7 +136,7 @@ COUNTER: Final = BASE + "/counters/{counter}"
 SEAT: Final = (NotYourSeat,)
 IN_HAND: Final = (NotYourSeat, CounterIdle, WrongState)
 UNDOING: Final = (NotYourSeat, NothingToUndo, UndoExpired, TicketElsewhere, CounterBusy)
-SENDING: Final = (*IN_HAND, UnknownService, NobodyServes, OfficerNotSeated)
+SENDING: Final = (*IN_HAND, UnknownService, NobodyServes, OfficerNotSeated, AlreadyHere)
 CALLING: Final = (NotYourSeat, CounterBusy, CounterPaused, CounterClosed)
 
 

@@ -21,7 +21,7 @@ class MessageBody(Body, frozen=True):
 
     text: Annotated[str, clean_text(500, 1)]
     to: Annotated[tuple[Slug, ...], Meta(max_length=400)] = ()
-    """Counters; nobody named: the supervisors."""
+    """Counters; nobody named: the supervisors, from the counter where the sender sits."""
     counter: Slug | None = None
     """Where the sender sits."""
 
@@ -54,7 +54,9 @@ class Messages:
     async def send_message(
         self, centre: str, body: MessageBody, press_id: str, identity: Identity
     ) -> views.MessageReply:
-        """An officer names the own counter and writes to the supervisors; supervisors write to counters, too."""
+        """
+        An officer names the own counter and writes to the supervisors; a supervisor says to which counters.
+        """
         if body.to or body.counter is None:
             _only_supervisors(identity, centre)
         to = tuple(sorted(set(body.to))) or None

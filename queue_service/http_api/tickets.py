@@ -266,7 +266,7 @@ class Tickets:
         reply = await self._dispatch.press(centre, command, actor=actor_of(identity), press_id=press_id, over=over)
         configured = await self._dispatch.centre(centre)
         view = views.ticket_view(configured, read_ticket(reply["ticket"]), ahead=reply.get("ahead"))
-        view = views.without_note(view)
+        view = views.for_the_visitor(view)
         return views.TicketReply(ticket=view, **views.anchor(reply))
 
     async def _look(self, centre: str, ticket: str) -> views.TicketReply:
@@ -275,5 +275,5 @@ class Tickets:
         found, day = await asyncio.gather(store.read_ticket(centre, ticket), store.read_day(centre))
         ahead = await store.count_ahead(configured, found) if found.state == State.WAITING else None
         wait = await self._dispatch.remaining(configured, ticket) if found.state == State.WAITING else None
-        view = views.without_note(views.ticket_view(configured, found, ahead=ahead, wait=wait))
+        view = views.for_the_visitor(views.ticket_view(configured, found, ahead=ahead, wait=wait))
         return views.TicketReply(ticket=view, **views.day_anchor(day, self._dispatch.clock.now_ms()))

@@ -74,6 +74,12 @@ local function remember(hall, counter, press_name, before, after, learned)
   }
 end
 
+-- The last step of a counter as it was remembered, with what staff see of it; nothing when there is none.
+local function step_of(hall, counter)
+  local bytes = counter.last and redis.call('HGET', hall.steps_key, counter.id)
+  return bytes and { step = bytes, last = counter.last } or nil
+end
+
 -- The visitor has left the counter.  A counter closed in the meantime loses its officer now.
 local function release(hall, counter)
   counter.ticket, counter.idle_since, counter.ready = nil, hall.now, nil

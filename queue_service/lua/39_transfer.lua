@@ -2,7 +2,7 @@
 -- The counter on a slip is a promise to be near, not a lock: a ready counter that the slip does not name calls rather than idles.
 -- With served, the service here was completed and its mean learns; with further, these services are all that is left after the next.
 -- ARGS   counter, service?, further?, to_counter?, to_officer?, served?, note?      REPLY  ticket, counter
--- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE UNKNOWN_SERVICE NOBODY_SERVES OFFICER_NOT_SEATED MALFORMED     COST O(counters + log n)
+-- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT COUNTER_IDLE WRONG_STATE UNKNOWN_SERVICE NOBODY_SERVES OFFICER_NOT_SEATED ALREADY_HERE MALFORMED     COST O(counters + log n)
 
 local function transfer(hall)
   local ticket, counter, config, no = ticket_in_hand(hall, { called = true, serving = true }, 'transferred')
@@ -32,6 +32,9 @@ local function transfer(hall)
   local needs
   needs, no = needs_of(hall, { service = service_id, further = wish.further })
   if no then return no end
+  if to_counter == counter.id and service_id == ticket.service and not wish.served and not wish.further then
+    return refuse('ALREADY_HERE', ticket.number .. ' is at counter ' .. config.number .. ' for ' .. service_id .. ' already; to let it wait, park it')
+  end
 
   local learned = wish.served and learn_mean(hall, ticket.service, hall.now - ticket.called_at_ms) or nil
   dismiss(hall, ticket, counter, 'waiting', 'transfer', learned)

@@ -1,17 +1,19 @@
 -- undo: take back this counter's last step while nobody has built on it.  A ticket that waits again is offered to the counters that are ready.
+-- Of a start that was taken back, the call before it is the last step again, for as long as it would have been.
 -- ARGS   counter      REPLY  ticket, counter
 -- CODES  UNKNOWN_COUNTER NOT_YOUR_SEAT NOTHING_TO_UNDO UNDO_EXPIRED TICKET_ELSEWHERE     COST O(log n)
 
 local function undo(hall)
   local counter, config, no = own_counter(hall)
   if no then return no end
-  local bytes = counter.last and redis.call('HGET', hall.steps_key, counter.id)
-  if not bytes then return refuse('NOTHING_TO_UNDO', 'counter ' .. config.number .. ' has no step to take back') end
-  local last = unpack_map(bytes)
+  local step = step_of(hall, counter)
+  if not step then return refuse('NOTHING_TO_UNDO', 'counter ' .. config.number .. ' has no step to take back') end
+  local last = unpack_map(step.step)
   local before = unpack_map(last.before)
   if hall.now > counter.last.until_ms then return refuse('UNDO_EXPIRED', 'the last step of counter ' .. config.number .. ' is too long ago') end
   local ticket = read_ticket(hall, last.ticket)
-  local in_hand = last.state == 'called'
+  local was_call = last.state == 'called'
+  local in_hand = was_call or last.state == 'serving'
   -- Whoever called it since left another `call` on it; the number of a ticket that was carried over night may be somebody else's by now.
   local untouched = ticket and (in_hand or (ticket.state == last.state and ticket.call == before.call)) and
     redis.call('HGET', hall.numbers_key, ticket.number) == ticket.id
@@ -30,7 +32,8 @@ local function undo(hall)
   end
   if last.learned then unlearn_mean(hall, before.service, last.learned) end
   counter.ticket, counter.call, counter.last, counter.ready = last.held, last.call, nil, nil
-  if not in_hand then mark_call(counter, before, before.state) end
+  if last.earlier then counter.last, hall.steps[counter.id] = last.earlier.last, unpack_map(last.earlier.step) end
+  if not was_call then mark_call(counter, before, before.state) end
   write_ticket(hall, before)
   write_counter(hall, counter)
   local fact = { ticket = before.id, number = before.number, department = before.department, service = before.service }

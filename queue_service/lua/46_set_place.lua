@@ -134,7 +134,7 @@ local function set_place(hall)
   if wish.service then expect_first(hall, ticket, service_id) else ticket.needs = still_needed(hall, ticket) end
   if service_id ~= ticket.service then fact.from_department, fact.from_service = ticket.department, ticket.service end
   ticket.service, ticket.virtual_ms, ticket.order, ticket.park_reason = service_id, virtual_ms, order, nil
-  ticket.placed = { by = hall.actor, at_ms = hall.now }
+  ticket.placed = { by = hall.actor, at_ms = hall.now, reason = wish.reason }
   local ahead = ahead_of(hall, ticket)
   stand_in_line(hall, ticket)
   ticket.department = department_of(hall, ticket.service, ticket)

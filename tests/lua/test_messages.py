@@ -94,6 +94,14 @@ async def test_an_officer_writes_to_the_supervisors(hall):
     assert change.reply["message"] == message["message"] == 4
 
 
+async def test_a_supervisor_says_to_which_counters(hall):
+    """To nobody would be to the own inbox, also from a counter where somebody else sits."""
+    assert "MALFORMED" == await hall.refuses(SendMessage(text="hello"), **BOSS)
+    assert "MALFORMED" == await hall.refuses(SendMessage(text="hello", counter="q01"), **BOSS)
+
+    assert {} == await lying(hall)
+
+
 async def test_a_supervisor_writes_to_counters(hall):
     """One event, a copy in each inbox."""
     change = await hall.change(SendMessage(text="close at four", to=("q01", "q02")), **BOSS)

@@ -32,7 +32,7 @@ async def test_in_front_of_somebody(hall_of):
     assert ["A001", "A003", "A002"] == await hall.line()
     assert {
         "announced": ["a/a.1/standard/t1", "a/a.1/standard/t3", "a/a.1/standard/t2"],
-        "t3.placed": {"by": "staff:boss", "at_ms": hall.clock.now_ms()},
+        "t3.placed": {"by": "staff:boss", "at_ms": hall.clock.now_ms(), "reason": "asked"},
         "t3.virtual_ms": 999,
         "waiting": ["a/standard/t1", "a/standard/t3", "a/standard/t2"],
     } == change.state
@@ -107,7 +107,8 @@ async def test_the_later_call_says_who_placed_it(hall_of):
     await hall.press(CallNext(counter="q01"))
 
     event = (await hall.events())[-1]
-    assert ("A002", {"by": "staff:boss", "at_ms": placed_ms}) == (event["number"], event["why"]["placed"])
+    placed = {"by": "staff:boss", "at_ms": placed_ms, "reason": "asked"}
+    assert ("A002", placed) == (event["number"], event["why"]["placed"])
 
 
 async def test_what_the_visitor_chooses_afterwards_is_no_longer_the_supervisors(hall_of):

@@ -16,7 +16,12 @@ async def test_service_begins(hall_of):
 
     change = await hall.change(Start(counter="q01"))
 
-    assert {"q01.call": "A001 serving", "t1.started_at_ms": 9_000, "t1.state": "serving"} == change.state
+    assert {
+        "q01.call": "A001 serving",
+        "q01.last": "start",
+        "t1.started_at_ms": 9_000,
+        "t1.state": "serving",
+    } == change.state
     assert [{"type": "ServiceStarted", "ticket": "t1", "number": "A001", "counter": "q01"}] == change.facts
 
 

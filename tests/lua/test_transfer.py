@@ -133,6 +133,20 @@ async def test_what_is_left_of_the_visit_is_said_anew(hall_of):
     assert ["b", "c"] == change.state["t1.lines"]
 
 
+async def test_where_the_visitor_is_already(hall_of):
+    """Nobody would move: refused, by counter or by who sits there; to another service of the counter is a move."""
+    hall = await hall_of(a_centre({"q01": "a b:2", "q02": "a"}))
+    await hall.open("q01", "q02")
+    await hall.issue("a")
+    await hall.press(CallNext(counter="q01"))
+
+    assert "ALREADY_HERE" == await hall.refuses(Transfer(counter="q01", to_counter="q01"))
+    assert "ALREADY_HERE" == await hall.refuses(Transfer(counter="q01", to_counter="q01", service="a"))
+    assert "ALREADY_HERE" == await hall.refuses(Transfer(counter="q01", to_officer="staff:lan"))
+    reply = await hall.press(Transfer(counter="q01", to_counter="q01", service="b"))
+    assert ("b", "waiting") == (reply["ticket"]["service"], reply["ticket"]["state"])
+
+
 async def test_refusals(hall_of):
     """Each says why, and nothing has changed."""
     hall = await hall_of(a_centre({"q01": "a", "q02": "b"}, services="c"))

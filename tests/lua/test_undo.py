@@ -8,8 +8,10 @@ from queue_service.commands import (
     CallNext,
     Complete,
     MarkPrinted,
+    Note,
     Park,
     Resume,
+    Start,
     Transfer,
     Undo,
 )
@@ -33,6 +35,54 @@ async def test_a_call_is_taken_back(hall_of):
     assert "2" == after["day"]["waiting:a"]
     assert "ticket" not in after["counters"]["q01"]
     assert "call" not in after["counters"]["q01"]
+
+
+async def test_a_start_is_taken_back_and_then_the_call(hall_of):
+    """First the visitor is called again, to the same counter; then she stands where she stood."""
+    hall = await hall_of(a_centre())
+    await hall.open("q01")
+    await hall.issue()
+    waiting = await hall.picture()
+    await hall.press(CallNext(counter="q01"))
+    called = await hall.picture()
+    hall.clock.advance(10_000)
+    await hall.press(Start(counter="q01"))
+    await hall.press(Note(counter="q01", text="no paper"))
+
+    change = await hall.change(Undo(counter="q01"))
+
+    (fact,) = change.facts
+    assert ("StepUndone", "serving", "called") == (fact["type"], fact["was"], fact["now"])
+    assert ("t1", "no paper") == (change.reply["counter"]["ticket"], change.reply["ticket"]["note"])
+    after = await hall.picture()
+    assert called["counters"] == after["counters"]
+    assert {**called["tickets"]["t1"], "note": "no paper"} == after["tickets"]["t1"]
+
+    await hall.press(Undo(counter="q01"))
+
+    after = await hall.picture()
+    assert {**waiting["tickets"]["t1"], "note": "no paper"} == after["tickets"]["t1"]
+    assert (waiting["waiting"], "ticket" in after["counters"]["q01"]) == (after["waiting"], False)
+    assert "NOTHING_TO_UNDO" == await hall.refuses(Undo(counter="q01"))
+
+
+async def test_the_call_before_a_start_has_its_own_seconds(hall_of):
+    """Taking back the start does not make the call any younger; a step after the start takes its place."""
+    hall = await hall_of(a_centre(undo_s=60))
+    await hall.open("q01")
+    await hall.issue()
+    await hall.press(CallNext(counter="q01"))
+    hall.clock.advance(50_000)
+    await hall.press(Start(counter="q01"))
+    hall.clock.advance(20_000)
+    await hall.press(Undo(counter="q01"))
+
+    assert "UNDO_EXPIRED" == await hall.refuses(Undo(counter="q01"))
+
+    await hall.press(Start(counter="q01"))
+    await hall.press(Complete(counter="q01"))
+    assert "serving" == (await hall.press(Undo(counter="q01")))["ticket"]["state"]
+    assert "NOTHING_TO_UNDO" == await hall.refuses(Undo(counter="q01"))
 
 
 async def test_a_completed_service_goes_on(hall_of):
