@@ -115,10 +115,15 @@ def test_transfer_finds_the_service_without_accents(hall):
 
 
 def test_undo_takes_the_last_step_back(hall):
-    """Completed by mistake: the visitor is in hand again."""
+    """Started by mistake: called again, and the call can be taken back; completed by mistake: in hand again."""
     hall.issue()
     console = hall.console("q01")
     call_first(console)
+    strike(console, "Enter")
+    expect(console.get_by_role("heading", name="Đang phục vụ")).to_be_visible()
+    strike(console, "Delete")
+    expect(console.get_by_role("heading", name="Đang mời")).to_be_visible()
+    expect(console.get_by_role("button", name="Hoàn tác lần gọi")).to_be_enabled()
     strike(console, "Enter")
     expect(console.get_by_role("heading", name="Đang phục vụ")).to_be_visible()
     strike(console, "Enter")
