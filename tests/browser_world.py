@@ -23,7 +23,7 @@ import msgspec
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from queue_service.centre import Centre, Serves, Service
+from queue_service.centre import CallPhrases, Centre, Serves, Service
 
 SERVICES = ("tpht", "kt", "cax")
 LONG_WORDS = "và những việc rất dài thuộc thẩm quyền giải quyết của Ủy ban nhân dân xã Nghĩa Lộ Thượng Ữ Ằ Ỗ Ế Ộ"
@@ -192,10 +192,12 @@ class Hall:
     def kiosk(self, size: dict[str, int] = KIOSK_PX) -> Page:
         return self.page(f"/kiosk/{self.centre}/k1#token={self._device('kiosks', 'k1')}", size)
 
-    def board(self, board: str, size: dict[str, int] = BOARD_PX, theme: str = "day", words: str = "") -> Page:
-        """A screen; *words* are further ones for its address."""
+    def board(
+        self, board: str, size: dict[str, int] = BOARD_PX, theme: str = "day", words: str = "", script: str = ""
+    ) -> Page:
+        """A screen; *words* are further ones for its address, *script* runs in it first."""
         token = self._device("boards", board)
-        page = self.page(f"/board/{self.centre}/{board}?mute&theme={theme}&{words}#token={token}", size)
+        page = self.page(f"/board/{self.centre}/{board}?mute&theme={theme}&{words}#token={token}", size, script)
         expect(page.get_by_text("kết nối lúc")).to_be_visible()
         return page
 
@@ -248,21 +250,18 @@ class Hall:
         found: dict[str, str] = next(who for who in self._sign_ins["staff"] if who.get("counter") == counter)
         return found
 
-    def issue(self, service: str = "tpht", **wish: str) -> dict[str, Any]:
+    def issue(self, service: str = "tpht", at: str | None = None, **wish: str) -> dict[str, Any]:
+        """A number from the kiosk, or from one more kiosk that has the token *at*."""
         body = {"service": service, **wish}
-        reply = self.house.call("POST", f"/centres/{self.centre}/tickets", body, self._device("kiosks", "k1"))
+        token = at or self._device("kiosks", "k1")
+        reply = self.house.call("POST", f"/centres/{self.centre}/tickets", body, token)
         ticket: dict[str, Any] = reply["ticket"]
         return ticket
 
     def press(self, counter: str, press: str, by: str | None = None, **body: object) -> Any:
         """A press of the counter's officer, or of another's (*by*), who sits somewhere else than in our browser."""
-        officer = by or counter
-        if officer not in self._tokens:
-            person = self.person(officer)
-            answer = self.house.call("POST", "/session", {**_credentials(person), "bearer": True})
-            self._tokens[officer] = answer["token"]
         path = f"/centres/{self.centre}/counters/{counter}/{press}"
-        return self.house.call("POST", path, body, self._tokens[officer])
+        return self.house.call("POST", path, body, self._officer(by or counter))
 
     def dossier(self, path: str, body: object) -> Any:
         """A press on a dossier; an empty *path* takes one in."""
@@ -270,12 +269,34 @@ class Hall:
 
     def calls(self) -> list[str]:
         """Every call of the day, in order: ``A001 → q01``."""
-        events = self.house.call("GET", f"/centres/{self.centre}/events?limit=1000", token=self._manager())["events"]
-        return [f"{event['number']} → {event['counter']}" for event in events if event["type"] == "TicketCalled"]
+        return [f"{event['number']} → {event['counter']}" for event in self.events() if event["type"] == "TicketCalled"]
+
+    def events(self) -> list[dict[str, Any]]:
+        """The whole record of the day, as staff read it."""
+        events: list[dict[str, Any]] = []
+        while True:
+            path = f"/centres/{self.centre}/events?limit=1000&after={events[-1]['seq'] if events else 0}"
+            more = self.house.call("GET", path, token=self._manager())["events"]
+            if not more:
+                return events
+            events += more
 
     def issuing(self, *, is_open: bool, text: str = "") -> None:
         """The supervisor hands out numbers, or not."""
         self.house.call("POST", f"/centres/{self.centre}/issuing", {"open": is_open, "text": text}, self._manager())
+
+    def one_more_kiosk(self) -> str:
+        """Its token: a kiosk hands out no more than sixty numbers a minute."""
+        wish = {"role": "kiosk", "device": "k1"}
+        token: str = self.house.call("POST", f"/centres/{self.centre}/devices", wish, self._manager())["token"]
+        return token
+
+    def _officer(self, counter: str) -> str:
+        if counter not in self._tokens:
+            person = self.person(counter)
+            answer = self.house.call("POST", "/session", {**_credentials(person), "bearer": True})
+            self._tokens[counter] = answer["token"]
+        return self._tokens[counter]
 
     def _manager(self) -> str:
         if "" not in self._tokens:
@@ -314,6 +335,14 @@ def small(commune: Centre, id: str) -> Centre:
         departments=tuple(department for department in commune.departments if department.id in SERVICES),
         services=ungrouped(tuple(service for service in commune.services if service.id in SERVICES)),
     )
+
+
+def quick_spoken(centre: Centre) -> Centre:
+    """A hurried voice that says everything once, however late, and boards for which a call is soon late."""
+    phrases = (CallPhrases(language="vi", call="Số {number}, quầy {counter}."),)
+    voice = msgspec.structs.replace(centre.voice, rate=2, repeats=1, phrases=phrases, max_lag_s=300, late_s=300)
+    boards = tuple(msgspec.structs.replace(board, late_s=5) for board in centre.boards)
+    return msgspec.structs.replace(centre, voice=voice, boards=boards)
 
 
 def recording(centre: Centre) -> Centre:

@@ -8,7 +8,7 @@ import type { Link } from "@shared/feed";
 import type { Refused } from "@shared/api";
 import type { BoardPlace, BoardView, Centre, PublicEvent } from "@shared/words";
 import { callsOf, countersOf, waitingOf } from "./calls";
-import { advance, EMPTY, isFresh, offer, withdraw, type Call, type Stage } from "./stage";
+import { advance, EMPTY, isFresh, offer, passOver, withdraw, type Call, type Stage } from "./stage";
 
 const CLOCK_MS = 250;
 /** So long after the last call the stage may be lent to pictures. */
@@ -24,7 +24,7 @@ export class Hall {
   refusal = $state.raw<Refused | null>(null);
   now = $state(Date.now());
   offset = $state(0);
-  /** Calls that reached this board late, oldest first, until each has stood on the glass: counters may have called others since. */
+  /** Calls that reached this board late, or whose counter called another before they were drawn, oldest first, until each has stood on the glass. */
   missed = $state.raw<readonly Call[]>([]);
 
   /** Calls that arrived late keep the word for it wherever they stand. */
@@ -92,6 +92,7 @@ export class Hall {
     if (!this.view) return;
     this.view = apply(this.view, event);
     if (event.type === "TicketCalled" || event.type === "TicketRecalled") {
+      for (const overtaken of this.undrawn()) if (overtaken.counter === event.counter && overtaken.seq !== event.call) this.miss(overtaken);
       const call = this.calls.find((candidate) => candidate.counter === event.counter);
       if (call) this.receive(call, seq, event.at_ms);
     }
@@ -104,7 +105,7 @@ export class Hall {
 
   protected tick(): void {
     this.now = Date.now() + this.offset;
-    this.stage = advance(this.stage, this.now);
+    this.stage = advance(passOver(this.stage, (call) => this.hasCome(call)), this.now);
   }
 
   /** The order of events began anew: nothing of what was known holds. */
@@ -121,7 +122,7 @@ export class Hall {
     const received = { ...call, late };
     if (late) {
       this.late.add(call.seq);
-      this.missed = [...this.missed.filter((other) => other.seq !== call.seq), received].slice(-MOST_MISSED);
+      this.miss(received);
     } else {
       this.late.delete(call.seq);
     }
@@ -135,6 +136,17 @@ export class Hall {
     this.passed([seq]);
   }
 
+  /** Calls that nobody could see yet. */
+  protected undrawn(): Iterable<Call> {
+    return [];
+  }
+
+  /** No row has it any more, or it is too old for the stage: the room of missed calls shows it. A desk's own screen has no such room. */
+  private miss(call: Call): void {
+    if (this.board?.layout === "counter-top") return;
+    this.missed = [...this.missed.filter((other) => other.seq !== call.seq), call].slice(-MOST_MISSED);
+  }
+
   private isLate(sinceMs: number): boolean {
     return this.now - sinceMs > (this.board?.late_s ?? 0) * 1000;
   }
@@ -143,5 +155,12 @@ export class Hall {
   private isTakenBack(call: Call): boolean {
     const now = this.view?.counters[call.counter]?.call;
     return now !== call.seq && !(now != null && now > call.seq);
+  }
+
+  /** Everybody could read it, and its visitor has come or was called off, or its counter calls somebody else. */
+  private hasCome(call: Call): boolean {
+    const now = this.view?.counters[call.counter];
+    if (now?.call === call.seq && now.ticket_state === "called") return false;
+    return ![...this.undrawn()].some((other) => other.seq === call.seq);
   }
 }

@@ -21,6 +21,7 @@ export class Screen extends Hall {
   /** Events to confirm once they are on the glass: event number → its call, and whether it was late. */
   private readonly unshown = new Map<number, Call>();
   private feed: Feed<BoardView, PublicEvent> | null = null;
+  private mouth: Mouth | null = null;
   private stopped = false;
 
   constructor(
@@ -49,6 +50,11 @@ export class Screen extends Hall {
 
   private get hasLoudspeaker(): boolean {
     return this.board !== null && this.board.speaks && !this.board.counter;
+  }
+
+  /** Besides, nothing is being spoken. */
+  override get idle(): boolean {
+    return super.idle && !this.mouth?.isSpeaking;
   }
 
   override start(): void {
@@ -97,6 +103,10 @@ export class Screen extends Hall {
     return received;
   }
 
+  protected override undrawn(): Iterable<Call> {
+    return this.unshown.values();
+  }
+
   protected override drop(seq: number): void {
     super.drop(seq);
     for (const [event, call] of this.unshown) if (call.seq === seq) this.unshown.delete(event);
@@ -109,13 +119,13 @@ export class Screen extends Hall {
       if (this.stopped) return;
     }
     const address = `/api/v1/centres/${encodeURIComponent(this.centreId)}/boards/${encodeURIComponent(this.boardId)}`;
-    const mouth = new Mouth(this.chime, address, this.token, {
+    const mouth = (this.mouth = new Mouth(this.chime, address, this.token, {
       rang: (turn) => {
         const call = this.calls.find(({ counter, number }) => counter === turn.counter && number === turn.number);
         if (call) this.tell("rang", call);
       },
       heard: (seq, why) => this.feed?.heard(seq, why),
-    });
+    }));
     this.feed = new Feed<BoardView, PublicEvent>({
       path: `${address}/stream`,
       token: this.token,

@@ -1,7 +1,7 @@
 /**
  * Who holds the stage. The newest call stays there until the next one; fresh calls that come at once take turns, each for its time, in the order of
- * their calls. A late call never keeps a fresh one waiting and never comes after a newer one: those that have been overtaken stand in the rows only.
- * Pure: time is handed in.
+ * their calls; in a crowd those whose visitor has come give way. A late call never keeps a fresh one waiting and never comes after a newer one: those
+ * that have been overtaken stand in the rows only. Pure: time is handed in.
  */
 
 /** A call, or one more ring of it. */
@@ -51,6 +51,13 @@ export function advance(stage: Stage, nowMs: number): Stage {
   const [next, ...rest] = stage.queue;
   if (!next || (stage.on && nowMs - stage.sinceMs < hold(stage))) return stage;
   return { on: next, sinceMs: nowMs, queue: rest };
+}
+
+/** In a crowd that would make turns too short, whoever `has come` gives way to those who still look for their number. */
+export function passOver(stage: Stage, hasCome: (call: Call) => boolean): Stage {
+  if (stage.queue.length * LEAST_HOLD_MS < CROWD_MS) return stage;
+  const queue = stage.queue.filter((call) => !hasCome(call));
+  return queue.length === stage.queue.length ? stage : { ...stage, queue };
 }
 
 /** Still within its time: drawn with a frame, for those who do not hear. */

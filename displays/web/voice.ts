@@ -19,10 +19,18 @@ interface Told {
   heard: (seq: number, why: "locked" | "away" | "broken" | null) => void;
 }
 
+/** The last turn that was taken. */
+interface Said {
+  epoch: string;
+  seq: number;
+  turn: number;
+}
+
 export class Mouth {
   private speaking: Promise<void> = Promise.resolve();
   private readonly memory = `qs.said.${location.pathname.replace(/\/+$/, "")}`;
-  private said: { epoch: string; seq: number; turn: number };
+  private said: Said;
+  private turns = 0;
 
   /** `base` is the board's address, below which its sounds are. */
   constructor(
@@ -34,17 +42,33 @@ export class Mouth {
     this.said = this.remembered();
   }
 
-  take(turn: SpeakFrame, epoch: string): void {
-    const { said } = this;
-    if (said.epoch === epoch && (turn.seq < said.seq || (turn.seq === said.seq && turn.turn <= said.turn))) return;
-    this.said = { epoch, seq: turn.seq, turn: turn.turn };
-    this.remember();
-    const sound = turn.sound && this.chime.output ? this.fetch(turn.sound) : null;
-    // Whatever is wrong with one sound, the next one has its turn.
-    this.speaking = this.speaking.then(() => this.say(turn, sound)).catch(() => this.told.heard(turn.seq, "broken"));
+  /** A turn is under way, or waits for the one before. */
+  get isSpeaking(): boolean {
+    return this.turns > 0;
   }
 
-  private async say(turn: SpeakFrame, sound: Promise<ArrayBuffer | null> | null): Promise<void> {
+  take(turn: SpeakFrame, epoch: string): void {
+    const before = this.said;
+    if (before.epoch === epoch && (turn.seq < before.seq || (turn.seq === before.seq && turn.turn <= before.turn))) return;
+    const said = (this.said = { epoch, seq: turn.seq, turn: turn.turn });
+    this.remember();
+    const sound = turn.sound && this.chime.output ? this.fetch(turn.sound) : null;
+    this.turns += 1;
+    // Whatever is wrong with one sound, the next one has its turn.
+    this.speaking = this.speaking
+      .then(() => this.say(turn, sound, () => this.forget(said, before)))
+      .catch(() => this.told.heard(turn.seq, "broken"))
+      .finally(() => (this.turns -= 1));
+  }
+
+  /** It was not said after all: a server that begins anew may have it said again. */
+  private forget(unsaid: Said, before: Said): void {
+    if (this.said !== unsaid) return;
+    this.said = before;
+    this.remember();
+  }
+
+  private async say(turn: SpeakFrame, sound: Promise<ArrayBuffer | null> | null, unsaid: () => void): Promise<void> {
     const context = this.chime.output;
     if (!context) return this.told.heard(turn.seq, "locked");
     const began = context.currentTime;
@@ -54,7 +78,10 @@ export class Mouth {
     }
     if (!turn.sound) return pause(turn.ms);
     const content = await sound;
-    if (!content) return this.told.heard(turn.seq, "away");
+    if (!content) {
+      unsaid();
+      return this.told.heard(turn.seq, "away");
+    }
     const words = await context.decodeAudioData(content);
     const ended = await this.play(context, words, began + (turn.chime ? CHIME_MS / 1000 : 0), turn.volume);
     if (turn.turn === 1) this.told.heard(turn.seq, ended ? null : "locked");
@@ -88,7 +115,7 @@ export class Mouth {
     }
   }
 
-  private remembered(): { epoch: string; seq: number; turn: number } {
+  private remembered(): Said {
     try {
       const { epoch, seq, turn } = JSON.parse(localStorage.getItem(this.memory) ?? "") as Record<string, unknown>;
       if (typeof epoch === "string" && typeof seq === "number" && typeof turn === "number") return { epoch, seq, turn };

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from browser_world import Hall, House, broad, recording, small, with_long_names
+from browser_world import Hall, House, broad, quick_spoken, recording, small, with_long_names
 from console_world import Wire
 from queue_service.app import EXAMPLES
 from queue_service.centre import Centre, load_centre, to_json
@@ -21,6 +21,7 @@ HALLS = 70
 LITTLE_HALLS = 24
 """The same of the house that is quick to start again."""
 RECORDS = "records"
+LOUD = "loud"
 LONG = "long"
 BROAD = "broad"
 WHOLE = "whole"
@@ -58,6 +59,7 @@ def little_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     commune = load_centre(EXAMPLES / "demo-xa.toml")
     centres = [small(commune, f"nho-{number}") for number in range(LITTLE_HALLS)]
     centres.append(recording(small(commune, RECORDS)))
+    centres.append(quick_spoken(small(commune, LOUD)))
     shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{RECORDS}-procedures.json")
     yield from _lived_in(folder, centres)
 
@@ -105,6 +107,12 @@ def little_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
 def recording_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
     """A hall where completing needs to say what was done; tests share it."""
     yield from _opened(little_house, browser, RECORDS)
+
+
+@pytest.fixture
+def loud_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall where the voice hurries, for the one test that lives through a whole day in it."""
+    yield from _opened(little_house, browser, LOUD)
 
 
 @pytest.fixture

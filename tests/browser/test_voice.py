@@ -3,76 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
+from boards_world import RECORDER, TONES_OF_A_CHIME, await_played, rings_of, until
 from browser_world import Hall
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("espeakng_loader") is None, reason="no extra `voice`")
-
-RECORDER = """(() => {
-  window.played = []; window.rung = []; window.asked = [];
-  const at = (context, when) => performance.timeOrigin + performance.now()
-    + Math.max(0, when - context.currentTime) * 1000;
-  const begin = AudioBufferSourceNode.prototype.start;
-  AudioBufferSourceNode.prototype.start = function (when) {
-    const loudest = this.buffer.getChannelData(0).reduce((most, one) => Math.max(most, Math.abs(one)), 0);
-    window.played.push({ at: at(this.context, when), ms: this.buffer.duration * 1000, loudest });
-    return begin.call(this, when);
-  };
-  const ring = OscillatorNode.prototype.start;
-  OscillatorNode.prototype.start = function (when) {
-    window.rung.push(at(this.context, when));
-    return ring.call(this, when);
-  };
-  const fetched = window.fetch;
-  window.fetch = function (address, options) {
-    const sound = /\\/sounds\\/([0-9]+)-/.exec(String(address));
-    if (sound) window.asked.push(Number(sound[1]));
-    return fetched.call(this, address, options);
-  };
-})();"""
-TONES_OF_A_CHIME = 4
-SPEECH_S = 40.0
-
-
-class Spoken(NamedTuple):
-    """One sound: of which ring, from and to when."""
-
-    seq: int
-    at: float
-    until: float
-
-
-def spoken(page: Page) -> list[Spoken]:
-    """What the page has played, in order; every sound can be heard."""
-    played: list[dict[str, Any]] = page.evaluate("played")
-    asked: list[int] = page.evaluate("asked")
-    assert all(0.2 < one["loudest"] < 1 for one in played)
-    return [Spoken(seq, one["at"], one["at"] + one["ms"]) for seq, one in zip(asked, played, strict=False)]
-
-
-def until(page: Page, claim: str) -> None:
-    """Await a state of the page's script, with a deadline; its content policy forbids to wait inside of it."""
-    end_s = time.monotonic() + SPEECH_S
-    while not page.evaluate(claim):
-        assert time.monotonic() < end_s, f"not reached: {claim}; {page.evaluate('[played, asked, rung]')}"
-        page.wait_for_timeout(50)
-
-
-def await_played(page: Page, count: int) -> list[Spoken]:
-    until(page, f"played.length >= {count}")
-    return spoken(page)[:count]
-
-
-def rings_of(hall: Hall, kind: str) -> list[int]:
-    """Numbers of the events of a kind."""
-    events = hall.house.call("GET", f"/centres/{hall.centre}/events?limit=1000", token=hall._manager())["events"]
-    return [event["seq"] for event in events if event["type"] == kind]
 
 
 def call_two(hall: Hall) -> None:

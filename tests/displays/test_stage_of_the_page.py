@@ -29,6 +29,7 @@ const seen = [];
 for (let second = 0; second <= until; second += 1) {
   for (const step of steps.filter((step) => step.at === second)) {
     if (step.call) stage = page.offer(stage, step.call, second * 1000);
+    else if (step.came) stage = page.passOver(stage, (call) => step.came.includes(call.seq));
     else stage = page.withdraw(stage, step.gone, step.instead, second * 1000);
   }
   stage = page.advance(stage, second * 1000);
@@ -79,6 +80,18 @@ def test_no_turn_is_too_short_to_be_read():
     seen = play(*(call(0, seq) for seq in range(1, 13)), until=40)
 
     assert [seen.index(f"A{seq:03}!") for seq in range(1, 6)] == [0, 3, 6, 9, 12]
+
+
+def test_in_a_crowd_whoever_has_come_gives_way():
+    """Eight wait, and the visitors of five are at their counters: the others are not shown minutes after their call."""
+    seen = play(*(call(0, seq) for seq in range(1, 10)), {"at": 1, "came": [2, 3, 5, 6, 8]}, until=30)
+
+    assert list(dict.fromkeys(seen)) == ["A001!", "A004!", "A007!", "A009!", "A009"]
+
+
+def test_without_a_crowd_everybody_has_a_turn():
+    """Two of an instant: the second takes the stage although its visitor was quick."""
+    assert "A002!" in play(call(0, 1), call(0, 2), {"at": 1, "came": [2]}, until=9)
 
 
 def test_a_recall_frames_the_same_call_again():
