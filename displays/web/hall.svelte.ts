@@ -24,7 +24,7 @@ export class Hall {
   refusal = $state.raw<Refused | null>(null);
   now = $state(Date.now());
   offset = $state(0);
-  /** Calls that reached this board late, or whose counter called another before they were drawn, oldest first, until each has stood on the glass. */
+  /** Calls that reached this board late, or were over before they were drawn, oldest first, until each has stood on the glass. */
   missed = $state.raw<readonly Call[]>([]);
 
   /** Calls that arrived late keep the word for it wherever they stand. */
@@ -91,8 +91,8 @@ export class Hall {
   take(event: PublicEvent, seq: number): void {
     if (!this.view) return;
     this.view = apply(this.view, event);
+    for (const call of this.undrawn()) if (call.counter === event.counter && this.hasCome(call)) this.miss(call);
     if (event.type === "TicketCalled" || event.type === "TicketRecalled") {
-      for (const overtaken of this.undrawn()) if (overtaken.counter === event.counter && overtaken.seq !== event.call) this.miss(overtaken);
       const call = this.calls.find((candidate) => candidate.counter === event.counter);
       if (call) this.receive(call, seq, event.at_ms);
     }
@@ -105,7 +105,8 @@ export class Hall {
 
   protected tick(): void {
     this.now = Date.now() + this.offset;
-    this.stage = advance(passOver(this.stage, (call) => this.hasCome(call)), this.now);
+    const undrawn = new Set([...this.undrawn()].map(({ seq }) => seq));
+    this.stage = advance(passOver(this.stage, (call) => this.hasCome(call) && !undrawn.has(call.seq)), this.now);
   }
 
   /** The order of events began anew: nothing of what was known holds. */
@@ -141,7 +142,7 @@ export class Hall {
     return [];
   }
 
-  /** No row has it any more, or it is too old for the stage: the room of missed calls shows it. A desk's own screen has no such room. */
+  /** No row may have it any more, or it is too old for the stage: the room of missed calls shows it. A desk's own screen has no such room. */
   private miss(call: Call): void {
     if (this.board?.layout === "counter-top") return;
     this.missed = [...this.missed.filter((other) => other.seq !== call.seq), call].slice(-MOST_MISSED);
@@ -157,10 +158,9 @@ export class Hall {
     return now !== call.seq && !(now != null && now > call.seq);
   }
 
-  /** Everybody could read it, and its visitor has come or was called off, or its counter calls somebody else. */
+  /** Its visitor is there or was called off, or its counter has called somebody else. */
   private hasCome(call: Call): boolean {
     const now = this.view?.counters[call.counter];
-    if (now?.call === call.seq && now.ticket_state === "called") return false;
-    return ![...this.undrawn()].some((other) => other.seq === call.seq);
+    return now?.call !== call.seq || now.ticket_state !== "called";
   }
 }
