@@ -26,6 +26,8 @@ from playwright.sync_api import Browser, Page, expect
 from queue_service.centre import CallPhrases, Centre, Serves, Service
 
 SERVICES = ("tpht", "kt", "cax")
+TAY = "tyz"
+"""The code of a language that we have no words for."""
 LONG_WORDS = "và những việc rất dài thuộc thẩm quyền giải quyết của Ủy ban nhân dân xã Nghĩa Lộ Thượng Ữ Ằ Ỗ Ế Ộ"
 CONSOLE_PX = {"width": 1366, "height": 768}
 BOARD_PX = {"width": 1920, "height": 1080}
@@ -343,6 +345,11 @@ def quick_spoken(centre: Centre) -> Centre:
     voice = msgspec.structs.replace(centre.voice, rate=2, repeats=1, phrases=phrases, max_lag_s=300, late_s=300)
     boards = tuple(msgspec.structs.replace(board, late_s=5) for board in centre.boards)
     return msgspec.structs.replace(centre, voice=voice, boards=boards)
+
+
+def with_tay(centre: Centre) -> Centre:
+    """The centre, speaking one language more."""
+    return msgspec.structs.replace(centre, languages=(*centre.languages, TAY))
 
 
 def recording(centre: Centre) -> Centre:

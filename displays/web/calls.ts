@@ -1,5 +1,5 @@
 /** What a board makes of its centre's view: its counters, their calls, who waits where, what the foot says. Pure: time is handed in. */
-import { t, type Language } from "@shared/i18n.svelte";
+import { LANGUAGES, t, type Language } from "@shared/i18n.svelte";
 import { matterOf, type BoardPlace, type BoardView, type Centre, type CounterPlace, type Department } from "@shared/words";
 import type { Call } from "./stage";
 
@@ -62,9 +62,9 @@ export function noticesOf(centre: Centre, board: BoardPlace, minute: string): Sa
     .filter(({ from, until }) => (!from || from <= minute) && (!until || minute < until))
     .flatMap(({ text, text_en }): Said[] => [
       { language: "vi", text },
-      ...(text_en && centre.languages.includes("en") ? [{ language: "en" as const, text: text_en }] : []),
+      ...(text_en && centre.languages.includes("en") ? [{ language: "en", text: text_en }] : []),
     ]);
-  const languages = (["vi", "en"] as const).filter((id) => centre.languages.includes(id));
+  const languages = LANGUAGES.map(({ id }) => id).filter((id) => centre.languages.includes(id));
   return [...own, ...languages.flatMap((language) => STANDING.map((key) => ({ language, text: t(key, {}, language) })))];
 }
 

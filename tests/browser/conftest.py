@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from browser_world import Hall, House, broad, quick_spoken, recording, small, with_long_names
+from browser_world import Hall, House, broad, quick_spoken, recording, small, with_long_names, with_tay
 from console_world import Wire
 from queue_service.app import EXAMPLES
 from queue_service.centre import Centre, load_centre, to_json
@@ -22,10 +22,13 @@ LITTLE_HALLS = 24
 """The same of the house that is quick to start again."""
 RECORDS = "records"
 LOUD = "loud"
+TAY_SPEAKING = "tay"
 LONG = "long"
 BROAD = "broad"
 WHOLE = "whole"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+"""As root; and a page that a test hands out itself may speak to the service of this machine."""
 
 expect.set_options(timeout=8_000)
 
@@ -60,6 +63,7 @@ def little_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     centres = [small(commune, f"nho-{number}") for number in range(LITTLE_HALLS)]
     centres.append(recording(small(commune, RECORDS)))
     centres.append(quick_spoken(small(commune, LOUD)))
+    centres.append(with_tay(small(commune, TAY_SPEAKING)))
     shutil.copy(EXAMPLES / "demo-xa-procedures.json", folder / f"{RECORDS}-procedures.json")
     yield from _lived_in(folder, centres)
 
@@ -82,7 +86,7 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on PATH")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 
@@ -113,6 +117,12 @@ def recording_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
 def loud_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
     """A hall where the voice hurries, for the one test that lives through a whole day in it."""
     yield from _opened(little_house, browser, LOUD)
+
+
+@pytest.fixture
+def tay_hall(little_house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall with a third language, for the one test that takes a number in it."""
+    yield from _opened(little_house, browser, TAY_SPEAKING)
 
 
 @pytest.fixture

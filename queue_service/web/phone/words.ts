@@ -2,14 +2,22 @@
  * The words of the phone page, and only these: a visitor pays for every byte. Otherwise as `@shared/i18n.svelte`, in the language of the ticket.
  */
 import type catalogue from "@texts/vi.json";
-import en from "@texts/en.json?only=phone";
-import vi from "@texts/vi.json?only=phone";
+
+type Words = Record<string, string>;
+
+/** One file a language, as for the other pages. */
+const catalogues = Object.fromEntries(
+  Object.entries(import.meta.glob<Words>("@texts/*.json", { query: "?only=phone", eager: true, import: "default" })).map(([file, words]) => [
+    file.replace(/^.*\/|\.json.*$/g, ""),
+    words,
+  ]),
+);
 
 export type Key = Extract<keyof typeof catalogue, `phone.${string}`>;
 
 export function texts(language: string) {
   const english = language === "en";
-  const words = english ? en : vi;
+  const words = catalogues[language] ?? catalogues["vi"] ?? {};
   const t = (key: Key, values: Record<string, string | number> = {}): string =>
     (words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
   return {

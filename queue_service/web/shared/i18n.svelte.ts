@@ -28,6 +28,12 @@ export const LANGUAGES: { id: Language; name: string }[] = Object.entries(catalo
 
 let chosen = $state<Language>("vi");
 
+/** The language of a ticket, as far as there are words for it, and the one beside it where two stand together. */
+export function pairOf(language: string | null | undefined): [Language, Language] {
+  const first = language && language in catalogues ? language : "vi";
+  return [first, first === "vi" ? "en" : "vi"];
+}
+
 export function language(): Language {
   return chosen;
 }

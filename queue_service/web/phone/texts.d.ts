@@ -1,4 +1,0 @@
-declare module "*.json?only=phone" {
-  const texts: Record<string, string>;
-  export default texts;
-}
