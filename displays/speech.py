@@ -14,9 +14,11 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -111,12 +113,13 @@ class Pack(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         found = self._rules.get(rules)
         if found is None:
             raise FaultyPack(f"{self.language}: there are no rules numbers.{rules}")
-        base = max((base for base in found if base <= value), default=None)
-        if base is None:
+        place = bisect_right(found, value, key=itemgetter(0)) - 1
+        if place < 0:
             raise FaultyPack(f"{self.language}: numbers.{rules} has no rule for {value}")
+        base, words = found[place]
         divisor = 10 ** (len(str(base)) - 1) if base else 1
         above, rest = divmod(value, divisor)
-        whole, bracket, optional = found[base].partition("[")
+        whole, bracket, optional = words.partition("[")
         for text in (whole, optional.rstrip("]") if bracket and rest else ""):
             for part in _RULE.finditer(text):
                 if part[0] == "<":
@@ -129,8 +132,8 @@ class Pack(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
                     yield part[0]
 
     @cached_property
-    def _rules(self) -> dict[str, dict[int, str]]:
-        return {name: {int(base): text for base, text in rules.items()} for name, rules in self.numbers.items()}
+    def _rules(self) -> dict[str, list[tuple[int, str]]]:
+        return {name: sorted((int(base), text) for base, text in rules.items()) for name, rules in self.numbers.items()}
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,7 @@ def _syllables(piece: str) -> int:
 # Reading packs.
 
 
+@cache
 def read_pack(text: str, name: str) -> Pack:
     """
     The pack in *text*, tried out.

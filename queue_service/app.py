@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -412,10 +413,10 @@ class Service:
             Track(self._registry),
             Health(self._ready),
         )
-        document = msgspec.json.encode(openapi(app))
+        document = cache(lambda: msgspec.json.encode(openapi(app)))  # made when somebody asks: no start waits for it
 
         async def serve_openapi(_: web.Request) -> web.Response:
-            return web.Response(body=document, content_type="application/json")
+            return web.Response(body=await asyncio.to_thread(document), content_type="application/json")
 
         async def serve_metrics(request: web.Request) -> web.Response:
             if guard.address_of(request) not in THIS_MACHINE:

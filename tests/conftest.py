@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from hypothesis import HealthCheck, settings
 
 from postgres_world import Postgres, a_postgres
 from queue_service.embedded import die_with_parent, find_binary
+
+# Asyncio's debug mode keeps the stack of every future, and under a test's runner that is sixty frames.
+sys.tracebacklimit = 8
 
 # No deadline per example: two cores are shared by the test processes, a server and sometimes a browser.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)  # the same examples every time

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -259,9 +260,10 @@ def revision_of(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
-def known_revisions() -> list[str]:
+@cache
+def known_revisions() -> tuple[str, ...]:
     """The steps that this version knows, the first one first."""
-    return [step.revision for step in ScriptDirectory.from_config(_alembic()).walk_revisions()][::-1]
+    return tuple(step.revision for step in ScriptDirectory.from_config(_alembic()).walk_revisions())[::-1]
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
@@ -271,7 +273,10 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     Raises:
         ArchiveUnusable: they are of a newer version than this one.
     """
-    if revision_of(connection) not in ["", *known_revisions()]:
+    before = revision_of(connection)
+    if before and before == (known_revisions()[-1] if revision == "head" else revision):
+        return
+    if before not in ("", *known_revisions()):
         raise ArchiveUnusable(
             "The archive was changed by a newer version of the service; install that version, or restore a backup."
         )
