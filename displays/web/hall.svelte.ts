@@ -30,8 +30,8 @@ export class Hall {
   /** Calls that arrived late keep the word for it wherever they stand. */
   private readonly late = new SvelteSet<number>();
   /** Calls up to this one have had their turn on the stage or in its queue. */
-  private seen = -1;
-  private epoch = "";
+  protected seen = -1;
+  protected epoch = "";
   private clock: ReturnType<typeof setInterval> | undefined;
 
   readonly zone = $derived(this.centre?.timezone ?? "Asia/Ho_Chi_Minh");

@@ -16,6 +16,8 @@ import { Mouth } from "./voice";
 const RETRY_MS = 5_000;
 const SPREAD_MS = 1_000;
 const MOST_UNSHOWN = 512;
+/** What this page had shown when it loaded itself anew. */
+const SHOWN = "qs.shown";
 
 export class Screen extends Hall {
   /** Events to confirm once they are on the glass: event number → its call, and whether it was late. */
@@ -59,12 +61,14 @@ export class Screen extends Hall {
 
   override start(): void {
     super.start();
+    addEventListener("pagehide", this.leave);
     void this.connect();
   }
 
   override stop(): void {
     super.stop();
     this.stopped = true;
+    removeEventListener("pagehide", this.leave);
     this.feed?.stop();
   }
 
@@ -91,7 +95,15 @@ export class Screen extends Hall {
   protected override forget(epoch: string): void {
     super.forget(epoch);
     this.unshown.clear();
+    const shown = sessionStorage.getItem(SHOWN)?.split(" ");
+    sessionStorage.removeItem(SHOWN);
+    if (shown?.[0] === epoch) this.seen = Number(shown[1]);
   }
+
+  /** Everything had its turn: the page that comes next neither frames nor rings it again. */
+  private readonly leave = () => {
+    if (this.idle && this.epoch) sessionStorage.setItem(SHOWN, `${this.epoch} ${this.seen}`);
+  };
 
   protected override receive(call: Call, eventSeq: number, ringMs: number): Call {
     const received = super.receive(call, eventSeq, ringMs);

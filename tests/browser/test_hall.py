@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from browser_world import cut_off, violations
+
 
 def test_a_number_goes_from_the_kiosk_over_the_counter_to_the_board(hall):
     """Two touches take a number, one key calls it, and the board says where to go."""
@@ -105,3 +107,38 @@ def test_the_phone_page_is_light(hall):
 
     assert assets
     assert sum(received) < 60 * 1024
+
+
+def test_the_phone_says_that_the_call_was_missed_and_what_to_do(hall):
+    """Absent once: the ticket waits again. Absent again: a sentence that sends to the desk, until somebody calls it."""
+    ticket = hall.issue("cax")
+    phone = hall.phone(ticket)
+    hall.press("q06", "open")
+    for says in ("Bạn là người kế tiếp", "Bạn đã lỡ lượt gọi"):
+        hall.press("q06", "call", ticket=ticket["number"])
+        expect(phone.get_by_text("Đến lượt bạn")).to_be_visible()
+        for _ in range(2):
+            hall.press("q06", "recall")
+        expect(phone.get_by_text("Đã mời 3 lần")).to_be_visible()
+        hall.press("q06", "no-show")
+        expect(phone.get_by_text(says)).to_be_visible()
+
+    expect(phone.get_by_text("Xin đến bàn hướng dẫn. Không cần lấy số mới.")).to_be_visible()
+    expect(phone.locator("button")).to_have_count(0)
+    assert cut_off(phone) == []
+    assert violations(phone) == []
+    hall.press("q06", "call", ticket=ticket["number"])
+    expect(phone.get_by_text("Đến lượt bạn")).to_be_visible()
+
+
+def test_the_phone_says_why_a_number_is_kept(hall):
+    """Set aside: the officer's reason, and that the same counter goes on."""
+    ticket = hall.issue("cax")
+    phone = hall.phone(ticket)
+    hall.press("q06", "open")
+    hall.press("q06", "call-next")
+    hall.press("q06", "park", reason="Bổ sung bản sao giấy khai sinh.")
+
+    expect(phone.get_by_text("Số của bạn đang được giữ")).to_be_visible()
+    expect(phone.get_by_text("Bổ sung bản sao giấy khai sinh. Khi xong, mời bạn trở lại quầy đã gọi.")).to_be_visible()
+    assert cut_off(phone) == []
