@@ -287,6 +287,13 @@ class Hall:
         """The supervisor hands out numbers, or not."""
         self.house.call("POST", f"/centres/{self.centre}/issuing", {"open": is_open, "text": text}, self._manager())
 
+    def revoke(self, board: str) -> None:
+        """Take away the tokens of a board."""
+        path = f"/centres/{self.centre}/devices"
+        for device in self.house.call("GET", path, token=self._manager())["devices"]:
+            if device["device"] == board:
+                self.house.call("POST", f"{path}/{device['id']}/revoke", {}, self._manager())
+
     def one_more_kiosk(self) -> str:
         """Its token: a kiosk hands out no more than sixty numbers a minute."""
         wish = {"role": "kiosk", "device": "k1"}

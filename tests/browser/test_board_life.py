@@ -98,6 +98,21 @@ def test_what_a_board_missed_is_shown_once_with_its_time(little_hall: Hall, wire
     expect(grid.locator(".waiting")).to_be_visible()
 
 
+def test_a_revoked_token_darkens_the_board_and_says_what_to_do(little_hall: Hall):
+    """The sentence stands there; what was true stays readable, and nothing new comes."""
+    board, kept = little_hall.board("ba"), little_hall.board("tong")
+    little_hall.press("q01", "open")
+    little_hall.issue()
+    little_hall.press("q01", "call-next")
+    expect(board.locator(".stage .called")).to_have_text("A001")
+    little_hall.revoke("ba")
+
+    expect(board.get_by_role("alert")).to_contain_text("Màn hình này chưa được kết nối với trung tâm")
+    expect(board.locator(".stage .called")).to_have_text("A001")
+    expect(kept.get_by_role("alert")).to_have_count(0)
+    assert cut_off(board) == []
+
+
 def test_five_thousand_events_leave_nothing_behind(little_hall: Hall):
     """The heap and the nodes of a board are after five thousand events what they were after one thousand."""
     page = little_hall.page(

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
-from aiohttp import ClientResponse, WSServerHandshakeError, web
+from aiohttp import ClientResponse, ClientSession, TCPConnector, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from displays import metrics, screen_door
 from displays.frames import Close
 from displays.screen import State
-from displays_world import Hall, Writer, running, until
+from displays.screen_door import PER_ADDRESS
+from displays_world import Hall, Screen, Writer, running, until
 
+GOOD = ("queue.v1.json", "queue.token.good")
+FLOOD = 2_000
 UPGRADE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",
@@ -168,6 +173,46 @@ async def test_one_address_holds_so_many_screens(redis_url: str, centre: Writer)
         await hall.screen()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a machine has one address of its own")
+async def test_two_thousand_sockets_of_one_address_leave_the_others_in_peace(centre: Writer, hall: Hall) -> None:
+    """No more than its places are taken, the others are told 4429; a screen of another address sees each call."""
+    asyncio.get_running_loop().set_debug(False)  # it triples the time
+    held: list[asyncio.StreamWriter] = []
+    turned_away = metrics.CLOSED_BY[Close.TOO_MANY]._value.get()
+    async with ClientSession(connector=TCPConnector(local_addr=("127.0.0.2", 0))) as elsewhere:
+        neighbour = Screen(await elsewhere.ws_connect(hall.url(), protocols=GOOD), binary=False)
+        await neighbour.say(type="hello")
+        await until(lambda: neighbour.starts, "the neighbour has its start")
+        try:
+            for batch in range(FLOOD // 100):
+                held += await asyncio.gather(*(flooded(hall) for _ in range(100)))
+                await centre.call(f"A{batch:03}")
+                await neighbour.reaches(centre.seq)
+                assert hall.door._held["127.0.0.1"] <= PER_ADDRESS
+            assert turned_away + FLOOD // 2 < metrics.CLOSED_BY[Close.TOO_MANY]._value.get()
+        finally:
+            await neighbour.leave()
+            for writer in held:
+                writer.transport.abort()
+    await until(lambda: not hall.door._held["127.0.0.1"], "all places are free")
+
+
+async def flooded(hall: Hall) -> asyncio.StreamWriter:
+    """One more socket, that has been answered and says hello."""
+    reader, writer = await asyncio.open_connection(hall.host, hall.port)
+    head = {**UPGRADE, "Host": "x", "Sec-WebSocket-Protocol": ", ".join(GOOD)}
+    lines = [f"GET {urlsplit(hall.url()).path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    writer.write("\r\n".join(lines).encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    writer.write(masked(b'{"type":"hello"}'))
+    return writer
+
+
+def masked(body: bytes) -> bytes:
+    """A short text frame, as a client writes it."""
+    return bytes((0x81, 0x80 | len(body))) + bytes(4) + body
+
+
 async def test_a_screen_that_never_reads_is_cut_and_nobody_else_notices(centre: Writer, hall: Hall) -> None:
     """Its outbox overflows, it is cut within seconds, its memory is bounded; the others get everything."""
     drops = metrics.OUTBOX_DROPS._value.get()
@@ -178,8 +223,7 @@ async def test_a_screen_that_never_reads_is_cut_and_nobody_else_notices(centre: 
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
     writer.write("\r\n".join(lines).encode())
     assert b"101" in await reader.readline()
-    body = b'{"type":"hello"}'
-    writer.write(bytes((0x81, 0x80 | len(body))) + bytes(4) + body)
+    writer.write(masked(b'{"type":"hello"}'))
     await until(lambda: [State.LIVE] * 4 == [screen.state for screen in hall.hub.screens()], "all four are live")
     writer.transport.pause_reading()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -253,6 +254,28 @@ async def test_a_sound_that_cannot_be_made_is_counted_and_the_next_call_is_spoke
         assert spoken == second["seq"]
         assert second["sound"]
     assert before + 1 == metrics.VOICE_FAILED.labels("synthesis")._value.get()
+
+
+async def test_broken_recordings_cost_no_call_its_words(building: Building, centre: Writer, tmp_path: Path):
+    """Missing, no sound at all, or cut: the synthesiser says the phrases that need them, and it is counted."""
+    pack = tmp_path / "one" / "clips" / "nam"
+    pack.mkdir(parents=True)
+    whole = sound.wav(array("h", [9000, -9000] * 2000))
+    for name, content in (("so.wav", whole), ("quay.wav", b"RIFF" + bytes(200)), ("a.wav", whole[:60])):
+        (pack / name).write_bytes(content)
+    words = {"Số": "so.wav", "quầy": "quay.wav", "a": "a.wav", "không": "khong.wav"}
+    lines = "\n".join(f'"{word}" = "{name}"' for word, name in words.items())
+    (pack / "clips.toml").write_text(f'name = "Hỏng"\n[clips.vi]\n{lines}\n', "utf-8")
+    building.centre = spoken_centre(centre.id, msgspec.structs.replace(QUICK, clip_pack="nam"))
+    missing = metrics.VOICE_CLIPS_MISSING._value.get()
+    async with building.open() as hall:
+        screen = await speaks(hall)
+        calls = [await centre.call("A001", "q01"), await centre.call("A002", "q02")]
+
+        heard = await hears(screen, 2)
+        assert calls == [turn["seq"] for turn in heard]
+        assert all(turn["sound"] for turn in heard)
+    assert missing + 2 == metrics.VOICE_CLIPS_MISSING._value.get()
 
 
 async def test_a_visitor_who_is_there_is_not_called(building: Building, centre: Writer):
