@@ -43,8 +43,6 @@ KIOSK_GAP_S = 1.25
 PATIENCE_S = 10.0
 """Visitors who would stand before a kiosk longer than that turn round."""
 LEAVE_S = 1.0
-GROUNDS_SHARE = 0.9
-"""Of the visitors with priority, how many name a ground at the kiosk."""
 
 _AWAY = (Unanswered, Later, aiohttp.ClientError, TimeoutError)
 
@@ -191,9 +189,7 @@ class _Hall:
         if self._random.random() >= profile.priority_share:
             return None, None
         grounds = self._config["grounds"]
-        if grounds and self._random.random() < GROUNDS_SHARE:
-            return "priority", self._random.choice(grounds)["id"]
-        return "priority", None
+        return "priority", self._random.choice(grounds)["id"] if grounds else None
 
     # ── officers ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -86,6 +86,7 @@ class _Drive:
             ),
             kiosks=tuple(lane for _, lane in zip(range(self.scenario.kiosks), lanes, strict=False)),
             boards=tuple(board["id"] for board in centre["boards"] if board["id"] in boards),
+            grounds=tuple(ground["id"] for ground in centre["grounds"] if ground["cls"] == "priority"),
             calls_before_no_show=centre["policy"]["calls_before_no_show"],
         )
 

@@ -166,6 +166,8 @@ class Hall(msgspec.Struct, frozen=True, kw_only=True):
     seats: tuple[Seat, ...]
     kiosks: tuple[str, ...]
     boards: tuple[str, ...]
+    grounds: tuple[str, ...] = ()
+    """Those of the class `priority`."""
     calls_before_no_show: int = 3
 
 
@@ -260,7 +262,7 @@ def _profile_arrivals(scenario: Scenario, profile: DayProfile, hall: Hall) -> di
         if at_ns >= scenario.seconds * SECOND or count >= scenario.most_presses:
             break
         planned[rng.choice(kiosks)].append(
-            _issue(scenario, profile, choose_service(profile, hall.services, rng), at_ns, rng)
+            _issue(scenario, profile, hall, choose_service(profile, hall.services, rng), at_ns, rng)
         )
     return {kiosk: tuple(presses) for kiosk, presses in planned.items()}
 
@@ -273,7 +275,7 @@ def _flood_arrivals(scenario: Scenario, profile: DayProfile, hall: Hall) -> dict
     for kiosk in kiosks:
         rng = _generator(scenario, f"kiosk {kiosk}")
         planned[kiosk] = tuple(
-            _issue(scenario, profile, _where_somebody_sits(scenario, hall, rng), 0, rng) for _ in range(each)
+            _issue(scenario, profile, hall, _where_somebody_sits(scenario, hall, rng), 0, rng) for _ in range(each)
         )
     return planned
 
@@ -284,10 +286,14 @@ def _where_somebody_sits(scenario: Scenario, hall: Hall, rng: random.Random) -> 
     return rng.choice(seat.own or hall.services)
 
 
-def _issue(scenario: Scenario, profile: DayProfile, service: str, at_ns: int, rng: random.Random) -> Planned:
+def _issue(
+    scenario: Scenario, profile: DayProfile, hall: Hall, service: str, at_ns: int, rng: random.Random
+) -> Planned:
     body = {"service": service}
     if rng.random() < _share(scenario.priority_share, profile.priority_share):
         body["class"] = "priority"
+        if hall.grounds:
+            body["ground"] = rng.choice(hall.grounds)
     return _press(scenario, rng, at_ns, "issue", body)
 
 

@@ -40,6 +40,7 @@ from queue_service.commands import (
     RenewEpoch,
 )
 from queue_service.errors import (
+    GroundMissing,
     IssuingClosed,
     Malformed,
     NotFound,
@@ -282,6 +283,7 @@ class Dispatch:
                 check_hours(centre, now_ms)
             if isinstance(command, IssueTicket):
                 check_appointment(command, now_ms)
+                check_wish(centre, self.catalogue(centre_id), command)
             if isinstance(command, Complete):
                 check_record(centre, self.catalogue(centre_id), command)
         except QueueError:  # a repeat gets the first answer, whatever has changed since
@@ -429,6 +431,20 @@ def check_appointment(command: IssueTicket, now_ms: int) -> None:
     """
     if (command.appointment_ms or 0) > now_ms + 24 * 3600 * 1000:
         raise Malformed("an appointment is within the next 24 hours; take the number on its day")
+
+
+def check_wish(centre: Centre, catalogue: Catalogue, command: IssueTicket) -> None:
+    """
+    Refuse a number for what the catalogue does not know, or ahead of others without one of the centre's grounds.
+
+    Raises:
+        UnknownProcedure: not in the catalogue.
+        GroundMissing: the centre has grounds for the class, and none is named.
+    """
+    if command.procedure is not None and catalogue.get(command.procedure) is None:
+        raise UnknownProcedure(f"there is no procedure {command.procedure} at this centre")
+    if command.ground is None and any(ground.cls == command.cls for ground in centre.grounds):
+        raise GroundMissing(f"name the ground for which this is a ticket of class {command.cls}")
 
 
 def check_hours(centre: Centre, now_ms: int) -> None:

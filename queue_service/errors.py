@@ -34,6 +34,7 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── OfficerNotSeated               OFFICER_NOT_SEATED  who is meant sits at no counter now
     │   ├── AlreadyHere                    ALREADY_HERE        a transfer that would move nobody
     │   ├── RecordMissing                  RECORD_MISSING      the centre wants to know what was done
+    │   ├── GroundMissing                  GROUND_MISSING      the centre wants to know why somebody goes first
     │   ├── InboxFull                      INBOX_FULL          too many messages that nobody has read
     │   ├── CodeTaken                      CODE_TAKEN          another dossier has this code
     │   ├── SupplementAgain                SUPPLEMENT_AGAIN    a second time needs a reason
@@ -259,6 +260,12 @@ class RecordMissing(Conflict):
     """The centre wants to know what was done; say it, and complete again."""
 
     code = "RECORD_MISSING"
+
+
+class GroundMissing(Conflict):
+    """The centre has grounds for this class of tickets, and none is named."""
+
+    code = "GROUND_MISSING"
 
 
 class InboxFull(Conflict):

@@ -19,10 +19,12 @@ from queue_service.codec import read_ticket
 from queue_service.contract import operation
 from queue_service.dispatch import Dispatch
 from queue_service.errors import (
+    GroundMissing,
     IssuingClosed,
     Malformed,
     NobodyServes,
     NumbersExhausted,
+    UnknownProcedure,
     UnknownService,
     UnknownTicket,
     WrongState,
@@ -92,7 +94,7 @@ class Tickets:
         press=True,
         body=Issue,
         answers={201: views.TicketReply},
-        refusals=(IssuingClosed, UnknownService, NobodyServes, NumbersExhausted),
+        refusals=(IssuingClosed, UnknownService, UnknownProcedure, GroundMissing, NobodyServes, NumbersExhausted),
         tags=("tickets",),
         issues=True,
     )

@@ -57,6 +57,17 @@ def test_same_seed_same_plan(profile: DayProfile, hall: Hall):
     assert make_plan(a_scenario(), profile, hall) != make_plan(a_scenario(seed=2), profile, hall)
 
 
+def test_whoever_goes_first_names_a_ground(profile: DayProfile, hall: Hall):
+    """A centre with grounds refuses priority without one."""
+    hall = msgspec.structs.replace(hall, grounds=("elderly", "merit"))
+    wishes = [
+        press.body
+        for presses in make_plan(a_scenario(priority_share=0.5), profile, hall).arrivals.values()
+        for press in presses
+    ]
+    assert {"elderly", "merit"} == {wish["ground"] for wish in wishes if wish.get("class") == "priority"}
+
+
 def test_one_more_screen_changes_no_visitor(profile: DayProfile, hall: Hall):
     """Screens draw apart from visitors, so two runs with different boards can be compared."""
     few, many = (make_plan(a_scenario(screens=screens), profile, hall) for screens in (10, 60))

@@ -195,6 +195,19 @@ async def test_pause_close_and_drain(house: House) -> None:
     assert refused.code in ("COUNTER_CLOSED", "NOT_YOUR_SEAT")
 
 
+async def test_whoever_goes_first_has_a_ground_that_the_centre_knows(house: House) -> None:
+    """A class for which the centre has grounds is given for one of them only; one that it has none for needs none."""
+    for body, refusal in {
+        ("class", "priority"): (409, "GROUND_MISSING"),
+        ("ground", "royal"): (404, "NOT_FOUND"),
+    }.items():
+        answer = await house.desk.press("tickets", {"service": "a"} | dict([body]))
+        assert refusal == (answer.status, answer.code)
+    given = await house.desk.issue(**{"class": "priority", "ground": "elderly"})
+    assert ("A001", "priority", "elderly") == (given["number"], given["class"], given["ground"])
+    assert "appointment" == (await house.desk.issue(**{"class": "appointment"}))["class"]
+
+
 async def test_who_waits_is_listed_in_calling_order(house: House) -> None:
     ordinary = [(await house.kiosk.issue())["id"] for _ in range(3)]
     urgent = (await house.kiosk.issue(ground="elderly"))["id"]

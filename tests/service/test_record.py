@@ -80,6 +80,15 @@ async def test_a_faulty_record_is_refused_and_the_visitor_stays(house_of, record
     assert "called" == (await house.lan.get("counters/q01")).value["ticket"]["state"]
 
 
+async def test_a_number_is_for_a_procedure_of_the_catalogue(house_of) -> None:
+    """What nobody can do there takes no number; what the catalogue has does."""
+    house = await house_of()
+    refused = await house.kiosk.press("tickets", {"service": "a", "procedure": "9.999999"})
+    assert (404, "UNKNOWN_PROCEDURE") == (refused.status, refused.code)
+    first, *_ = await codes(house)
+    assert "A001" == (await house.kiosk.issue(procedure=first))["number"]
+
+
 async def test_the_same_procedure_twice_is_refused(house_of) -> None:
     house = await house_of()
     await a_visitor(house)
