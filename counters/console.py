@@ -665,7 +665,7 @@ class Console:
             self._say(t(self._language, "console.number-unclear"))
         elif Button.CALL not in desk.live:
             is_busy = desk.view is not None and desk.view.ticket is not None
-            self._say(t(self._language, "console.refused-busy" if is_busy else "console.refused-closed"))
+            self._say(t(self._language, "shared.refused-counter-busy" if is_busy else "shared.refused-counter-closed"))
         else:
             self._strike(Button.CALL, {"ticket": chosen, "reason": t("vi", "console.call-reason")})
             self._typed = ""
@@ -726,7 +726,7 @@ class Console:
             search=lambda words: self._search(desk, asking, words),
             said=lambda count: t(self._language, "console.record-dossiers", n=count),
             needs_one=policy.record == "required",
-            refusal=t(self._language, "console.refused-record"),
+            refusal=t(self._language, "shared.refused-record-missing"),
         )
         self._asking = asking
         self._search(desk, asking, "", first=ticket.procedure)

@@ -189,7 +189,7 @@ class Pad:
         self._struck = button, now_s
         missing = rings_left(desk.view, desk.building.policy.calls_before_no_show)
         if desk.lost_to is not None:
-            self._say(t(self.entry.language, "console.refused-not-yours"))
+            self._say(t(self.entry.language, "console.not-your-seat"))
         elif button is Button.NO_SHOW and missing:
             self._say(t(self.entry.language, "console.no-show-early", n=missing))
         elif button not in desk.live:
@@ -214,10 +214,10 @@ class Pad:
     def _why_dead(self, view: CounterView, button: Button) -> str:
         """Why a press that makes no sense now is not even sent: the sentence that the service's refusal has."""
         if view.ticket is not None:
-            key = "console.refused-busy" if button in INVITING else "console.refused-state"
+            key = "shared.refused-counter-busy" if button in INVITING else "shared.refused-wrong-state"
         else:
-            key = {"closed": "console.refused-closed", "paused": "console.refused-paused"}.get(
-                view.counter.state, "console.refused-idle"
+            key = {"closed": "shared.refused-counter-closed", "paused": "shared.refused-counter-paused"}.get(
+                view.counter.state, "shared.refused-counter-idle"
             )
         return t(self.entry.language, key)
 
@@ -237,7 +237,7 @@ class Pad:
         if is_said:
             return self._rows(first, said), Lamp.FAST
         if desk.lost_to is not None:
-            return self._rows(first, t(self.entry.language, "console.refused-not-yours")), Lamp.FAST
+            return self._rows(first, t(self.entry.language, "console.not-your-seat")), Lamp.FAST
         if desk.lost_since_ms is not None:
             since = desk.building.clock(desk.lost_since_ms + desk.offset_ms)
             return self._rows(first, t(self.entry.language, "pad.lost", time=since)), Lamp.FAST

@@ -14,7 +14,7 @@ import msgspec
 
 from counters.building import Building
 from counters.press import Button, CounterView, MessageView, TicketView, Why, primary, rings_left
-from queue_service.texts import Language, t, tn
+from queue_service.texts import Language, refused, t, tn
 from queue_service.tickets import State
 
 SMALLEST = (80, 24)
@@ -47,31 +47,6 @@ UNDO = {
     "transfer": "console.undo-transfer",
     "start": "console.undo-start",
 }
-
-SENTENCES = {
-    "COUNTER_BUSY": "console.refused-busy",
-    "COUNTER_CLOSED": "console.refused-closed",
-    "COUNTER_PAUSED": "console.refused-paused",
-    "COUNTER_IDLE": "console.refused-idle",
-    "SEAT_TAKEN": "console.refused-taken",
-    "NOT_YOUR_SEAT": "console.refused-not-yours",
-    "WRONG_STATE": "console.refused-state",
-    "TOO_EARLY_NO_SHOW": "console.refused-early",
-    "UNKNOWN_TICKET": "console.refused-ticket",
-    "UNKNOWN_COUNTER": "console.refused-counter",
-    "UNDO_EXPIRED": "console.refused-undo-late",
-    "NOTHING_TO_UNDO": "console.refused-nothing",
-    "TICKET_ELSEWHERE": "console.refused-elsewhere",
-    "OFFICER_NOT_SEATED": "console.refused-officer",
-    "ALREADY_HERE": "console.refused-here",
-    "RECORD_MISSING": "console.refused-record",
-    "UNKNOWN_PROCEDURE": "console.refused-procedure",
-    "INBOX_FULL": "console.refused-inbox",
-    "KEY_REUSED": "console.refused-reused",
-    "NOBODY_SERVES": "console.refused-nobody",
-    "NOT_ALLOWED": "console.refused-rights",
-}
-"""Code of a refusal -> its sentence for officers, the same as on the page."""
 
 COUNTED = {"own", "oldest", "only"}
 """Rules of a call by counted wait, in which a class counts."""
@@ -217,8 +192,7 @@ def stopwatch(seconds: float) -> str:
 
 def sentence(language: Language, code: str) -> str:
     """What a refusal says to an officer."""
-    key = SENTENCES.get(code)
-    return t(language, key) if key else t(language, "console.refused", code=code)
+    return t(language, "console.not-your-seat") if code == "NOT_YOUR_SEAT" else refused(language, code)
 
 
 def label(language: Language, button: Button) -> str:

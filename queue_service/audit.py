@@ -14,7 +14,7 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, Unpack
 
 import structlog
 
@@ -22,7 +22,8 @@ from queue_service import metrics
 from queue_service.archive import audit as table
 from queue_service.archive.archive import Archive
 from queue_service.archive.tables import Transaction
-from queue_service.authority import ASKED_FROM, AuditEntry, AuditSearch
+from queue_service.authority import ASKED_FROM, Action, AuditEntry, AuditSearch, Said
+from queue_service.commands import PressName
 from queue_service.errors import ArchiveAway
 
 DONE: Final = "done"
@@ -52,11 +53,11 @@ class Audit:
         now_ms: int,
         *,
         actor: str,
-        action: str,
+        action: Action | PressName,
         object: str,
         centre: str | None = None,
         outcome: str = DONE,
-        **detail: Any,
+        **detail: Unpack[Said],
     ) -> AuditEntry:
         """An entry about the request that is being answered, if one is; what is None in *detail* is left out."""
         asked_from = ASKED_FROM.get()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 from msgspec import Struct
 
+from queue_service.commands import PressName
 from queue_service.errors import Malformed, NotAllowed, SignInRequired
 
 DEVICE_ROLES: Final[frozenset[str]] = frozenset({"kiosk", "board", "integrator"})
@@ -128,6 +129,51 @@ class Account(Struct, frozen=True, kw_only=True):
         )
 
 
+Action = Literal[
+    "sign-in",
+    "sign-in-oidc",
+    "sign-out",
+    "create-user",
+    "change-user",
+    "reset-password",
+    "end-sessions",
+    "remove-user",
+    "change-password",
+    "set-second-factor",
+    "create-device",
+    "revoke-device",
+    "look-up-dossier",
+]
+"""What the audit tells of besides presses; each has its words in every language."""
+
+
+class Said(TypedDict, total=False):
+    """
+    What an entry of the audit says besides who, what and where: words of the code, ids and numbers.
+
+    Each has its words in every language.
+    """
+
+    number: str | None
+    event: int | None
+    service: str
+    open: bool
+    take_over: bool
+    drain: bool
+    day: str
+    any_order: bool
+    roles: list[str]
+    centres: list[str]
+    home_department: str | None
+    is_disabled: bool
+    forget_second_factor: bool | None
+    role: str
+    device: str | None
+    version: str
+    before: str | None
+    press: str | None
+
+
 class AuditEntry(Struct, frozen=True, kw_only=True):
     """
     That somebody changed something, or tried to.
@@ -145,7 +191,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     centre: str | None
     actor: str
     place: str | None
-    action: str
+    action: Action | PressName
     object: str
     outcome: str
     detail: dict[str, Any] = {}

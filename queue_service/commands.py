@@ -16,6 +16,8 @@ import msgspec
 PressId = NewType("PressId", str)
 CentreId = NewType("CentreId", str)
 CounterId = NewType("CounterId", str)
+PressName = NewType("PressName", str)
+"""What a wish is called in addresses, steps, metrics and the audit: ``call-next``."""
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -24,9 +26,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What somebody wants done."""
 
     @classmethod
-    def press_name(cls) -> str:
-        """The wish's name in addresses, steps and metrics: ``CallNext`` -> ``call-next``."""
-        return _WORD.sub("-", cls.__name__).lower()
+    def press_name(cls) -> PressName:
+        """The wish's name: ``CallNext`` -> ``call-next``."""
+        return PressName(_WORD.sub("-", cls.__name__).lower())
 
 
 class Command(Wish, frozen=True, kw_only=True, omit_defaults=True):

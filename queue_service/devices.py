@@ -10,7 +10,7 @@ import base64
 import hashlib
 
 from queue_service.audit import Audit
-from queue_service.authority import By, actor_of
+from queue_service.authority import Action, By, actor_of
 from queue_service.dispatch import Dispatch
 from queue_service.errors import Malformed, NotFound
 from queue_service.identity import Device, Identities
@@ -81,7 +81,7 @@ class Devices:
         self._note(found, "revoke-device", by)
         return found
 
-    def _note(self, device: Device, action: str, by: By) -> None:
+    def _note(self, device: Device, action: Action, by: By) -> None:
         self._audit.note(
             self._audit.entry(
                 by.now_ms,

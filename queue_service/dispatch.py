@@ -37,6 +37,7 @@ from queue_service.commands import (
     IssueTicket,
     Open,
     Press,
+    PressName,
     RenewEpoch,
 )
 from queue_service.errors import (
@@ -418,7 +419,7 @@ class Dispatch:
 
 
 @cache
-def _press_name(kind: type[Command]) -> str:
+def _press_name(kind: type[Command]) -> PressName:
     return kind.press_name()
 
 

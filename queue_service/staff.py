@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Unpack
 
 import msgspec
 
@@ -25,9 +25,11 @@ from queue_service.authority import (
     EVERYWHERE,
     STAFF_ROLES,
     Account,
+    Action,
     AuditEntry,
     By,
     Identity,
+    Said,
     actor_of,
     known_roles,
 )
@@ -384,7 +386,7 @@ class Staff:
             entries = self._entries(account, f"staff:{account.name}", "change-password", now_ms)
             await self._audit.write(connection, *entries)
 
-    async def _begin(self, account: Account, generation: int, action: str, now_ms: int) -> tuple[str, Identity]:
+    async def _begin(self, account: Account, generation: int, action: Action, now_ms: int) -> tuple[str, Identity]:
         identity = account.identity()
         token = await self._identities.sessions.create(identity, generation, now_ms)
         self._note(identity, action, now_ms)
@@ -397,11 +399,11 @@ class Staff:
         _check_reach(by, found[0])
         return found
 
-    def _note(self, identity: Identity, action: str, now_ms: int) -> None:
+    def _note(self, identity: Identity, action: Action, now_ms: int) -> None:
         for entry in self._entries(identity, actor_of(identity), action, now_ms):
             self._audit.note(entry)
 
-    def _note_refused(self, account: Account | None, action: str, refusal: WrongPassword, now_ms: int) -> None:
+    def _note_refused(self, account: Account | None, action: Action, refusal: WrongPassword, now_ms: int) -> None:
         """A name that is not ours is not written down: it may be a password, typed into the wrong field."""
         metrics.REFUSED_SIGN_INS.inc()
         if account is None:
@@ -413,7 +415,7 @@ class Staff:
             self._audit.note(entry)
 
     def _changed(
-        self, account: Account, action: str, by: By, also: Collection[str] = (), **said: Any
+        self, account: Account, action: Action, by: By, also: Collection[str] = (), **said: Unpack[Said]
     ) -> list[AuditEntry]:
         """Entries about what an administrator did."""
         return self._entries(account, actor_of(by.identity), action, by.now_ms, also=also, press=by.press_id, **said)
@@ -422,12 +424,12 @@ class Staff:
         self,
         about: Account | Identity,
         actor: str,
-        action: str,
+        action: Action,
         now_ms: int,
         *,
         also: Collection[str] = (),
         outcome: str = DONE,
-        **said: Any,
+        **said: Unpack[Said],
     ) -> list[AuditEntry]:
         """An entry for each centre where *about* works, and one for the installation where that is all of them."""
         centres = {*about.centres, *also}
@@ -445,7 +447,7 @@ class Staff:
         ]
 
 
-def _said(account: Account) -> dict[str, Any]:
+def _said(account: Account) -> Said:
     """What the audit says of an account: no name of a person."""
     return {
         "roles": sorted(account.roles),

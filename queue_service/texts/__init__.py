@@ -39,6 +39,12 @@ def t(language: Language, key: str, **values: str | int) -> str:
     return _PLACE.sub(lambda place: str(values.get(place[1], place[0])), catalogue(language)[key])
 
 
+def refused(language: Language, code: str) -> str:
+    """The sentence for a code of `errors.py`; one of a newer service shows itself."""
+    key = f"shared.refused-{code.lower().replace('_', '-')}"
+    return t(language, key if key in catalogue(language) else "shared.refused", code=code)
+
+
 def tn(language: Language, stem: str, n: int, **values: str | int) -> str:
     """The sentence that fits a count: English says "1 person, 2 people", Vietnamese the same twice."""
     form = "one" if language == "en" and n == 1 else "other"

@@ -148,18 +148,23 @@ def test_a_device_is_paired_by_its_link_and_revoked(hall: Hall, admin: Page):
 
 
 def test_the_audit_is_found_by_what_stands_in_a_cell(hall: Hall, admin: Page):
-    """The switch of issuing, by who pressed it; the address keeps the question."""
+    """The switch of issuing, by who pressed it; the address keeps the question; no code stands for a word."""
+    with pytest.raises(Refused, match="WRONG_PASSWORD"):
+        hall.house.call("POST", "/session", {**_proof(hall.person("q01")), "password": "không phải"})
     hall.issuing(is_open=False, text="Nghỉ")
     hall.issuing(is_open=True)
     admin.get_by_role("link", name="Nhật ký").focus()
     admin.keyboard.press("Enter")
     table = admin.get_by_role("table")
     expect(table).to_contain_text("Đăng nhập")
+    expect(table).to_contain_text("Tên, mật khẩu hoặc mã chưa đúng.")
+    expect(table).not_to_contain_text("nobody")
     admin.get_by_label("Việc làm").select_option("switch-issuing")
     admin.get_by_label("Đối tượng").focus()
     admin.keyboard.press("Enter")
     expect(admin).to_have_url(re.compile("action=switch-issuing"))
     expect(table.get_by_role("row")).to_have_count(3)
+    expect(table).to_contain_text("Cả trung tâm")
     expect(table).not_to_contain_text("Nghỉ")  # what somebody typed is not in it
     admin.reload()
     expect(table.get_by_role("row")).to_have_count(3)

@@ -128,4 +128,5 @@ def test_a_screen_that_is_not_paired_says_so(hall: Hall):
     """No token, no view: a sentence with the code, never a blank page."""
     page = hall.page(f"/board/{hall.centre}/ba", BOARD_PX)
     expect(page.get_by_text("Màn hình này chưa được kết nối với trung tâm").first).to_be_visible()
+    expect(page.get_by_text("Cần đăng nhập, hoặc ghép lại thiết bị. (SIGN_IN_REQUIRED)")).to_be_visible()
     assert cut_off(page) == []

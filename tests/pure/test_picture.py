@@ -30,7 +30,6 @@ from counters.press import (
     primary,
     rings_left,
 )
-from queue_service.errors import CODES
 from queue_service.tickets import State
 
 HOSTILE = st.text(
@@ -163,10 +162,11 @@ def test_the_choice_under_the_finger_stays_in_sight():
     assert "choice 73" in text_of(picture.question(Question(title="?", choices=choices, at=73), "c", 80, 24))
 
 
-def test_every_sentence_belongs_to_a_refusal():
-    """Codes of the protocol, and a sentence for whatever else is refused."""
-    assert picture.SENTENCES.keys() <= CODES.keys()
-    assert "Máy chủ không chấp nhận (OVERLOADED)." == picture.sentence("vi", "OVERLOADED")
+def test_a_refusal_is_a_sentence():
+    """That of its code; one of a newer service shows its code."""
+    assert "Quầy đang đóng; hãy mở quầy trước." == picture.sentence("vi", "COUNTER_CLOSED")
+    assert "You no longer sit at this counter." == picture.sentence("en", "NOT_YOUR_SEAT")
+    assert "Máy chủ không chấp nhận (TOMORROW)." == picture.sentence("vi", "TOMORROW")
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(-1, "0:00"), (7, "0:07"), (75.9, "1:15"), (3700, "1:01:40")])

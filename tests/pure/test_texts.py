@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from queue_service.authority import STAFF_ROLES, Action, Said
+from queue_service.commands import Command
+from queue_service.errors import CODES
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "queue_service" / "texts"
@@ -46,10 +53,15 @@ def named() -> dict[str, set[str]]:
     return found
 
 
+@cache
+def pattern(name: str) -> re.Pattern[str]:
+    """The keys that a page may mean by *name*."""
+    return re.compile("[a-z0-9_-]+".join(re.escape(part) for part in HOLE.split(name)))
+
+
 def is_named(key: str, name: str) -> bool:
     """Say whether what a page names is *key*."""
-    pattern = "[a-z0-9_-]+".join(re.escape(part) for part in HOLE.split(name))
-    return any(re.fullmatch(pattern, form) for form in (key, stem(key)))
+    return any(pattern(name).fullmatch(form) for form in (key, stem(key)))
 
 
 def placeholders(key: str, text: str) -> set[str]:
@@ -106,3 +118,26 @@ def test_every_text_is_named_by_a_page():
 def test_vietnamese_is_composed():
     """One letter is one character (NFC), so that fonts, searches and widths agree."""
     assert [key for key, text in VIETNAMESE.items() if unicodedata.normalize("NFC", text) != text] == []
+
+
+def presses(kind: type[Command]) -> Iterator[str]:
+    """What the wishes of *kind* are called; one that others are kinds of is none itself."""
+    kinds = kind.__subclasses__()
+    for one in kinds:
+        yield from presses(one)
+    if not kinds:
+        yield kind.press_name()
+
+
+@pytest.mark.parametrize(
+    ("stem", "words"),
+    [
+        ("shared.refused-", {code.lower().replace("_", "-") for code in CODES}),
+        ("admin.action-", {*presses(Command), *get_args(Action)}),
+        ("admin.said-", {*Said.__annotations__, "closed"}),
+        ("admin.role-", STAFF_ROLES),
+    ],
+)
+def test_every_word_of_the_service_that_a_page_shows_has_a_text(stem, words):
+    """Refusals, what the audit tells and roles: what the code may say, no more and no less."""
+    assert {key.removeprefix(stem) for key in VIETNAMESE if key.startswith(stem)} == set(words)

@@ -1,5 +1,6 @@
 import { NoAnswer, Refused } from "@shared/api";
 import { t } from "@shared/i18n.svelte";
+import { refused } from "@shared/refusals";
 
 /** What went wrong, as a sentence; what is no refusal and no silence is our mistake and goes on. */
 export function sentence(error: unknown): string {
@@ -17,7 +18,7 @@ export function sentence(error: unknown): string {
     case "MALFORMED":
       return t("admin.refused-form", { detail: error.detail });
     default:
-      return t("admin.refused", { code: error.code });
+      return refused(error.code);
   }
 }
 

@@ -2,47 +2,6 @@
 export const ROLES = ["officer", "desk", "supervisor", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What the audit calls an action; another one, of a newer service, shows its own name. */
-export const ACTIONS = [
-  "sign-in",
-  "sign-in-oidc",
-  "sign-out",
-  "create-user",
-  "change-user",
-  "reset-password",
-  "end-sessions",
-  "remove-user",
-  "change-password",
-  "set-second-factor",
-  "create-device",
-  "revoke-device",
-  "configure",
-  "assign",
-  "switch-issuing",
-  "advance-day",
-  "open",
-  "pause",
-  "close",
-  "call-next",
-  "call-chosen",
-  "recall",
-  "start",
-  "complete",
-  "mark-no-show",
-  "park",
-  "resume",
-  "transfer",
-  "undo",
-  "issue-ticket",
-  "cancel",
-  "revive",
-  "set-place",
-  "ask-help",
-  "answer-help",
-  "send-message",
-  "look-up-dossier",
-] as const;
-
 export interface User {
   name: string;
   display_name: string;

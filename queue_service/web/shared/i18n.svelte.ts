@@ -73,6 +73,16 @@ export function nameOf(thing: { name: string; name_en?: string | null }): string
   return chosen === "en" && thing.name_en ? thing.name_en : thing.name;
 }
 
+/** Whether there is such a text, for words that the service names. */
+export function isKey(key: string): key is Key {
+  return key in vi;
+}
+
+/** What the texts know of one kind, in their order: `wordsOf("admin.role")` are the roles. */
+export function wordsOf(kind: Key): string[] {
+  return Object.keys(vi).flatMap((key) => (key.startsWith(`${kind}-`) ? [key.slice(kind.length + 1)] : []));
+}
+
 /** What a catalogue lacks stands there in Vietnamese. */
 function word(as: Language, key: string): string {
   return catalogues[as]?.[key] ?? catalogues["vi"]?.[key] ?? key;
