@@ -369,6 +369,8 @@ def _next(sight: Sight, cells: int) -> list[Row]:
             says += f" · {t(language, f'console.limit-{pace}')}"
         if line.priority:
             says += f" · {tn(language, 'console.priority-waiting', line.priority)}"
+        if line.appointments:
+            says += f" · {tn(language, 'console.appointments-waiting', line.appointments)}"
         rows += [[(pace, f"  {part}")] for part in wrap(says, cells - 2)]
     rows += [[], [("", f"{t(language, 'console.call-number')}: "), ("number", sight.typed or "…")]]
     if sight.chosen:

@@ -168,6 +168,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     waiting: int
     priority: int = 0
+    appointments: int = 0
     oldest_at_ms: int | None = None
 
 

@@ -198,7 +198,7 @@ class Dispatch:
                     now_ms,
                     centre=centre.id,
                     actor=actor,
-                    action="configure",
+                    action=_press_name(Configure),
                     object="centre",
                     version=centre.version,
                     before=version,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Any, Final, NamedTuple, Unpack, cast
 
 import msgspec
 
@@ -266,7 +266,8 @@ class Staff:
                 raise Conflict("Roles, centres and the end of an administrator are another administrator's business.")
             if after != before:
                 await accounts.replace(connection, after)
-                said = {key: value for key, value in _said(after).items() if value != _said(before)[key]}
+                was = _said(before).items()
+                said = cast(Said, dict(one for one in _said(after).items() if one not in was))
                 entries = self._changed(after, "change-user", by, also=before.centres, **said)
                 await self._audit.write(connection, *entries)
         if not _POWERS.isdisjoint(changes):  # also on a repeat, whose first try may have come no further than here
@@ -418,7 +419,8 @@ class Staff:
         self, account: Account, action: Action, by: By, also: Collection[str] = (), **said: Unpack[Said]
     ) -> list[AuditEntry]:
         """Entries about what an administrator did."""
-        return self._entries(account, actor_of(by.identity), action, by.now_ms, also=also, press=by.press_id, **said)
+        said["press"] = by.press_id
+        return self._entries(account, actor_of(by.identity), action, by.now_ms, also=also, **said)
 
     def _entries(
         self,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from queue_service.centre import Centre, TicketClass, counter_label
+from queue_service.centre import Centre, counter_label
 from queue_service.errors import NotFound
 from queue_service.tickets import State, Ticket
 
@@ -104,7 +104,9 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     waiting: int
     priority: int
-    """Those of the waiting who are not of the standard class."""
+    """Those of the waiting who have a ground to go first."""
+    appointments: int
+    """Those of the waiting who have booked."""
     oldest_at_ms: int | None
     """When the one who waits longest began to wait."""
 
@@ -436,15 +438,12 @@ def _number_of(centre: Centre, counter: str | None) -> int | None:
         return None
 
 
-def line_views(
-    centre: Centre, counter: str, heads: list[tuple[str, str, int, str | None]], classes: tuple[TicketClass, ...]
-) -> tuple[LineView, ...]:
+def line_views(centre: Centre, counter: str, heads: list[tuple[str, str, int, str | None]]) -> tuple[LineView, ...]:
     """
     The lines of *counter* from the count and the first member of each (service, class).
 
     Args:
         heads: service, class, number waiting, first member of the waiting set or None.
-        classes: the centre's classes, the standard one first.
     """
     views = []
     for line in centre.counter(counter).serves:
@@ -456,7 +455,8 @@ def line_views(
                 department=centre.service(line.service).department,
                 level=line.level,
                 waiting=sum(count for _, _, count, _ in rows),
-                priority=sum(count for _, cls, count, _ in rows if cls != classes[0]),
+                priority=sum(count for _, cls, count, _ in rows if cls == "priority"),
+                appointments=sum(count for _, cls, count, _ in rows if cls == "appointment"),
                 oldest_at_ms=min(starts, default=None),
             )
         )

@@ -124,7 +124,8 @@ export class PracticeHall implements Hall {
           department: one.department,
           level: at + 1,
           waiting: line.length,
-          priority: line.filter((ticket) => ticket.class !== "standard").length,
+          priority: line.filter((ticket) => ticket.class === "priority").length,
+          appointments: 0,
           oldest_at_ms: line.length ? oldest : null,
         };
       }),

@@ -59,6 +59,7 @@ export interface Line {
   level: number;
   waiting: number;
   priority: number;
+  appointments: number;
   oldest_at_ms: number | null;
 }
 

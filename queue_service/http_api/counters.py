@@ -334,7 +334,6 @@ class Counters:
             configured = await self._dispatch.read_again(centre)
             day, record, heads = await store.read_desk(configured, counter)
         now_ms = max(self._dispatch.clock.now_ms(), int(day["clock"]))
-        classes = tuple(cls.id for cls in configured.policy.classes)
         in_hand = await store.read_tickets(centre, [record["ticket"]] if record.get("ticket") else [])
         parked, recent = await self._aside(configured, counter)
         messages, calls = await store.read_messages(centre, counter)
@@ -343,7 +342,7 @@ class Counters:
         return views.DeskReply(
             counter=views.counter_view(configured, counter, record),
             ticket=views.ticket_view(configured, in_hand[0]) if in_hand else None,
-            lines=views.line_views(configured, counter, heads, classes),
+            lines=views.line_views(configured, counter, heads),
             next=views.ticket_view(configured, due[0]) if due else None,
             parked=tuple(views.ticket_view(configured, ticket) for ticket in parked),
             recent=tuple(views.ticket_view(configured, ticket) for ticket in recent),

@@ -74,14 +74,14 @@ def test_lines_are_summed_over_classes_in_the_order_the_counter_serves_them() ->
     heads: list[tuple[str, str, int, str | None]] = [
         ("a", "standard", 3, "a/standard/0000000002000/00000002/t2"),
         ("a", "priority", 1, "a/priority/0000000001000/00000001/t1"),
-        ("a", "appointment", 0, None),
+        ("a", "appointment", 2, "a/appointment/0000000003000/00000003/t3"),
         ("b", "standard", 0, None),
         ("b", "priority", 0, None),
         ("b", "appointment", 0, None),
     ]
-    a, b = views.line_views(CENTRE, "q01", heads, ("standard", "priority", "appointment"))
-    assert ("a", 1, 4, 1, 1000) == (a.service, a.level, a.waiting, a.priority, a.oldest_at_ms)
-    assert ("b", 2, 0, 0, None) == (b.service, b.level, b.waiting, b.priority, b.oldest_at_ms)
+    a, b = views.line_views(CENTRE, "q01", heads)
+    assert ("a", 1, 6, 1, 2, 1000) == (a.service, a.level, a.waiting, a.priority, a.appointments, a.oldest_at_ms)
+    assert ("b", 2, 0, 0, 0, None) == (b.service, b.level, b.waiting, b.priority, b.appointments, b.oldest_at_ms)
 
 
 def test_time_never_goes_back_in_an_answer() -> None:

@@ -200,6 +200,12 @@ export function plain({ id, name, name_en }: Named): Named {
   return { id, name: cut(name), name_en: name_en ? cut(name_en) : null };
 }
 
+/** Whether a department hands out results, and nothing else: to visitors it is a desk, no office of its own. */
+export function isCollect(centre: Centre, department: Department): boolean {
+  const services = centre.services.filter((service) => service.department === department.id);
+  return services.length > 0 && services.every((service) => service.purpose === "collect");
+}
+
 /** What people call a department: the matter it settles, where it settles just one, else its own name. */
 export function matterOf(centre: Centre, department: Department): Named {
   const services = centre.services.filter((service) => service.department === department.id);
