@@ -35,7 +35,7 @@ from queue_service.clock import Clock
 from queue_service.codec import pack, read_event, read_record, unpack
 from queue_service.errors import StoreAway, UnknownCentre
 from queue_service.events import Event
-from queue_service.keys import CentreKeys, centre_keys
+from queue_service.keys import HEARD_S, CentreKeys, centre_keys
 
 LOOK_S: Final = 2.0
 """
@@ -50,7 +50,6 @@ START_EVENTS: Final = 128
 """
 Newest events read with a centre's start, so that screens which come back after our restart need no read of their own.
 """
-SEEN_S: Final = 86_400
 """How long it is remembered that a board had a screen."""
 CLAIM_S: Final = 600
 BACKOFF_S: Final = (0.05, 2.0)
@@ -319,14 +318,14 @@ class Feed:
 
     async def note_screens(self, centre: str, boards: Collection[str]) -> None:
         """
-        Remember that *boards* have screens now, for as long as a working day.
+        Remember that *boards* have screens now.
 
         Raises:
             StoreAway: Redis does not answer.
         """
         key, now_ms = centre_keys(centre).screens, self._clock.now_ms()
         seen = [word for board in boards for word in (board, now_ms)]
-        await self._do(("HSET", key, *seen), ("EXPIRE", key, SEEN_S))
+        await self._do(("HSET", key, *seen), ("EXPIRE", key, HEARD_S))
 
     async def claim(self, centre: str, seq: int) -> bool:
         """

@@ -227,7 +227,11 @@ class _Audience:
 
     def boards(self) -> set[str]:
         """The boards that have a live screen in this process."""
-        return {screen.board for screen in self.live if not screen.projection.hears_confirmations}
+        return {
+            screen.board
+            for screen in self.live
+            if screen.identity.is_board and not screen.projection.hears_confirmations
+        }
 
     def tell_staff(self, calls: list[dict[str, Any]], readers: Iterable[Screen]) -> None:
         """Give those of *readers* who hear confirmations the state of *calls*."""
@@ -511,7 +515,7 @@ class Hub:
         if screen.projection.hears_confirmations:
             if calls := hall.newest_calls(CALLS_RETOLD):
                 audience.tell_staff(calls, (screen,))
-        elif screen.board not in audience.noted:
+        elif screen.identity.is_board and screen.board not in audience.noted:
             audience.noted.add(screen.board)
             self._errand(self._source.note_screens, hall.centre, {screen.board})
         if screen.sent < hall.seq:

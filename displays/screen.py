@@ -50,11 +50,13 @@ class Identity:
         id: of the device or session, for closing its screens when it is revoked; never shown.
         name: for people: which screen this is.
         board: the board's description, as the centre's configuration gives it.
+        is_board: whether it is a screen of that board; who only looks on, as a kiosk does, is not waited for.
     """
 
     id: str
     name: str
     board: Mapping[str, Any] | None = None
+    is_board: bool = True
 
 
 class Link(Protocol):

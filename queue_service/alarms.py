@@ -14,6 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from queue_service.centre import Centre, TicketClass
+from queue_service.clock import local_time
+from queue_service.keys import HEARD_S
 
 Records = Mapping[str, Mapping[str, Any]]
 
@@ -27,6 +29,10 @@ class Kind(StrEnum):
     """People wait, and no counter that serves them is open."""
     LINE_LATE = "line-late"
     """The first in line has waited longer than its class was promised."""
+    BOARD_DARK = "board-dark"
+    """No screen of the board is connected, while counters work."""
+    KIOSK_SILENT = "kiosk-silent"
+    """The kiosk's page does not say that it is at work, while numbers are handed out."""
     COUNTER_IDLE = "counter-idle"
     """Open, nobody in hand, nobody called, while people wait whom it serves."""
     TICKET_LONG = "ticket-long"
@@ -45,6 +51,8 @@ class Alarm(Struct, frozen=True):
     since_ms: int
     counter: str | None = None
     service: str | None = None
+    device: str | None = None
+    """A kiosk or a board."""
     values: dict[str, int | str] = {}
     """What the sentence says besides: people, minutes, the ticket's number."""
 
@@ -59,15 +67,34 @@ class Reading(Struct, frozen=True):
     """Members of the waiting set, in calling order."""
     help: Records = {}
     """Calls for help by counter."""
+    kiosks: Mapping[str, int] = {}
+    """When each kiosk was last heard, Unix ms; one that never was stands in no hall yet."""
+    boards: Mapping[str, int] = {}
+    """The same of boards."""
     archive_away_ms: int | None = None
     """Since when the archive does not answer."""
 
 
 def alarms(centre: Centre, reading: Reading, now_ms: int) -> tuple[Alarm, ...]:
     """What is wrong at *now_ms*, the gravest kind first, in each the oldest first."""
-    found = [*_from_outside(reading), *_lines(centre, reading, now_ms), *_counters(centre, reading, now_ms)]
+    found = [
+        *_from_outside(reading),
+        *_lines(centre, reading, now_ms),
+        *_devices(centre, reading, now_ms),
+        *_counters(centre, reading, now_ms),
+    ]
     order = list(Kind)
     return tuple(sorted(found, key=lambda alarm: (order.index(alarm.kind), alarm.since_ms, alarm.counter or "")))
+
+
+def heard_boards(centre: Centre, reading: Reading) -> dict[str, int]:
+    """The boards of the centre that were ever heard, and when last, Unix ms."""
+    return {board.id: reading.boards[board.id] for board in centre.boards if board.id in reading.boards}
+
+
+def heard_kiosks(centre: Centre, reading: Reading) -> dict[str, int]:
+    """The same of kiosks."""
+    return {kiosk.id: reading.kiosks[kiosk.id] for kiosk in centre.kiosks if kiosk.id in reading.kiosks}
 
 
 def _from_outside(reading: Reading) -> Iterator[Alarm]:
@@ -101,6 +128,19 @@ def _lines(centre: Centre, reading: Reading, now_ms: int) -> Iterator[Alarm]:
         elif share >= rules.warn_share:
             warned_ms = virtual_ms + round(promise_ms * rules.warn_share)
             yield Alarm(Kind.LINE_WARNED, warned_ms, service=service, values=values)
+
+
+def _devices(centre: Centre, reading: Reading, now_ms: int) -> Iterator[Alarm]:
+    local = local_time(now_ms, centre.timezone)
+    now = local.weekday(), local.hour * 60 + local.minute
+    limit_ms = centre.policy.alarms.silent_s * 1000
+    for kind, is_needed, heard in (
+        (Kind.BOARD_DARK, centre.hours.is_open(*now), heard_boards(centre, reading)),
+        (Kind.KIOSK_SILENT, centre.hours.is_issuing(*now), heard_kiosks(centre, reading)),
+    ):
+        for device, heard_ms in heard.items():
+            if is_needed and limit_ms <= now_ms - heard_ms < HEARD_S * 1000:
+                yield Alarm(kind, heard_ms, device=device, values={"minutes": (now_ms - heard_ms) // 60_000})
 
 
 def _counters(centre: Centre, reading: Reading, now_ms: int) -> Iterator[Alarm]:

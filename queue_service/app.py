@@ -183,16 +183,17 @@ class Boards(Door):
         """The staff form of the feed, over the same protocol."""
 
         async def viewer() -> Viewer:
-            return self.viewer(request, identity.display_name or identity.name)
+            return self.viewer(request, identity)
 
         return await self.stream(request, STAFF, centre, "staff", viewer)
 
-    def viewer(self, request: web.Request, name: str, board: Any = None) -> Viewer:
+    def viewer(self, request: web.Request, identity: Identity, board: Any = None) -> Viewer:
         """Whoever looks, known by the credential of *request*: that is what a revocation takes away."""
         token, _ = credential(request)
         id = hashlib.sha256((token or "").encode("utf-8", "surrogateescape")).hexdigest()
         self._welcomed[id] = request, time.monotonic()
-        return Viewer(id=id, name=name, board=board)
+        name = identity.display_name or identity.name
+        return Viewer(id=id, name=name, board=board, is_board="kiosk" not in identity.roles)
 
     async def part_with_revoked(self, is_welcome: Callable[[web.Request], Awaitable[bool]]) -> None:
         """Ask every two seconds about each credential that a stream was opened with, and end what it opened."""
@@ -459,7 +460,7 @@ class Service:
             configured = await self._book.board(centre, board)
         identity = request.get(IDENTITY, NOBODY)
         require(identity, BOARD_READERS, centre)
-        return self._boards.viewer(request, identity.display_name or board, msgspec.to_builtins(configured))
+        return self._boards.viewer(request, identity, msgspec.to_builtins(configured))
 
     async def _in_force(self, centre: str) -> Centre:
         """The configuration that presses are made under now."""

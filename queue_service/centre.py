@@ -314,6 +314,7 @@ class AlarmRules(Struct, frozen=True, forbid_unknown_fields=True):
     paused_s: Annotated[int, Meta(ge=60, le=14_400)] = 1_200
     means: Annotated[float, Meta(ge=1, le=20)] = 3.0
     """Times the mean that one visitor may take."""
+    silent_s: Annotated[int, Meta(ge=120, le=14_400)] = 180
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):

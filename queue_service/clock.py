@@ -46,6 +46,11 @@ class ManualClock:
         return self._now_ms
 
 
+def local_time(now_ms: int, timezone: str) -> datetime:
+    """The calendar and the clock on the wall at *now_ms* in *timezone*."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(timezone))
+
+
 def business_day(now_ms: int, timezone: str) -> str:
     """The calendar day at *now_ms* in *timezone*, as ``YYYY-MM-DD``."""
-    return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(timezone)).date().isoformat()
+    return local_time(now_ms, timezone).date().isoformat()

@@ -10,7 +10,7 @@ import base64
 import hashlib
 
 from queue_service.audit import Audit
-from queue_service.authority import Action, By, actor_of
+from queue_service.authority import Action, By, Identity, actor_of
 from queue_service.dispatch import Dispatch
 from queue_service.errors import Malformed, NotFound
 from queue_service.identity import Device, Identities
@@ -34,6 +34,16 @@ class Devices:
         found = await self._tokens.list(centre)
         seen = await self._tokens.seen([device.id for device in found])
         return [(device, seen.get(device.id)) for device in found]
+
+    async def hear(self, by: Identity, centre: str, now_ms: int) -> None:
+        """
+        Remember that the page of a kiosk is at work.
+
+        Raises:
+            NotFound: the centre has no such kiosk any more.
+        """
+        configured = await self._dispatch.centre(centre)
+        await self._dispatch.store.note_kiosk(centre, configured.kiosk(by.device or "").id, now_ms)
 
     async def create(self, *, role: str, centre: str, device: str | None, label: str, by: By) -> tuple[Device, str]:
         """

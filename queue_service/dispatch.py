@@ -13,10 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,7 +24,7 @@ from queue_service.assignments import After, assigned
 from queue_service.assignments import after as after_assignment
 from queue_service.audit import DONE, Audit
 from queue_service.centre import Centre, to_json
-from queue_service.clock import Clock, business_day
+from queue_service.clock import Clock, business_day, local_time
 from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
 from queue_service.commands import (
     AdvanceDay,
@@ -369,16 +367,20 @@ class Dispatch:
         found = (catalogue.get(code) for code in dict.fromkeys(codes))
         return [procedure for procedure in found if procedure is not None][:limit]
 
+    async def reading(self, id: str) -> Reading:
+        """Everything of the centre that can be wrong."""
+        (day, counters, tickets, waiting), (_, calls), (kiosks, boards) = await asyncio.gather(
+            self.store.read_all(id), self.store.read_messages(id, None), self.store.read_heard(id)
+        )
+        return Reading(day, counters, tickets, waiting, calls, kiosks, boards, self.archive_away_ms)
+
     async def alarms(self, id: str) -> tuple[Centre, tuple[Alarm, ...], int]:
         """The centre in force, what is wrong there, and when that was asked."""
-        (day, counters, tickets, waiting), (_, calls) = await asyncio.gather(
-            self.store.read_all(id), self.store.read_messages(id, None)
-        )
+        reading = await self.reading(id)
         centre = await self.centre(id)
-        if day["version"] != centre.version:
+        if reading.day["version"] != centre.version:
             centre = await self.read_again(id)
-        now_ms = max(self.clock.now_ms(), int(day["clock"]))
-        reading = Reading(day, counters, tickets, waiting, calls, self.archive_away_ms)
+        now_ms = max(self.clock.now_ms(), int(reading.day["clock"]))
         return centre, alarms(centre, reading, now_ms), now_ms
 
     async def worst_overtaking_ms(self, centre: str) -> int:
@@ -457,7 +459,7 @@ def check_hours(centre: Centre, now_ms: int) -> None:
     """
     if not centre.policy.enforce_hours:
         return
-    local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(centre.timezone))
+    local = local_time(now_ms, centre.timezone)
     if not centre.hours.is_issuing(local.weekday(), local.hour * 60 + local.minute):
         spans = ", ".join(f"{span.start}–{span.end}" for span in centre.hours.ticket_sessions)
         raise IssuingClosed(f"numbers are handed out from {spans}")

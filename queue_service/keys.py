@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Final
+
+HEARD_S: Final = 4 * 86_400
+"""How long it is remembered when devices were last at work: a long weekend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,13 @@ class CentreKeys:
 
     @property
     def screens(self) -> str:
-        """HASH: board -> when a process last had a screen of it, Unix ms.  Kept by the displays, for a day."""
+        """HASH: board -> when a process last had a screen of it, Unix ms.  Kept by the displays, for HEARD_S."""
         return self._beside("screens")
+
+    @property
+    def kiosks(self) -> str:
+        """HASH: kiosk -> when its page last said that it is at work, Unix ms.  Kept for HEARD_S."""
+        return self._beside("kiosks")
 
     @property
     def board_settings(self) -> str:

@@ -68,6 +68,11 @@ WORST_OVERTAKING_SECONDS: Final = Gauge(
     ("centre",),
 )
 ALARMS: Final = Gauge("queue_alarms", "What somebody should look at, by kind (GET …/alarms).", ("centre", "kind"))
+DEVICE_SILENT_SECONDS: Final = Gauge(
+    "queue_device_silent_seconds",
+    "Time since a kiosk or a board was last heard; one that never was is left out.",
+    ("centre", "kind", "device"),
+)
 OPEN_COUNTERS: Final = Gauge("queue_open_counters", "Counters by state.", ("centre", "state"))
 TICKETS_ENDED: Final = Counter(
     "queue_tickets_ended_total", "Tickets that left the hall, by how.", ("centre", "department", "end")

@@ -39,7 +39,7 @@ from queue_service.codec import (
 from queue_service.commands import Command, Configure, Press
 from queue_service.errors import Overloaded, StoreAway, UnknownCentre, UnknownTicket, from_code
 from queue_service.events import Event
-from queue_service.keys import centre_keys
+from queue_service.keys import HEARD_S, centre_keys
 from queue_service.tickets import Ticket
 
 Day = dict[str, str]
@@ -223,6 +223,19 @@ class TicketStore:
     async def recall_result(self, centre: str, id: str) -> bytes | None:
         """What ``keep_result`` kept, or None."""
         return cast("bytes | None", await self._read("GET", f"qs:{{{centre}}}:result:{id}"))
+
+    # -- devices -------------------------------------------------------------------------------------------------------
+
+    async def note_kiosk(self, centre: str, kiosk: str, now_ms: int) -> None:
+        """Remember that the page of *kiosk* is at work."""
+        key = centre_keys(centre).kiosks
+        await self._read_together([("HSET", key, kiosk, now_ms), ("EXPIRE", key, HEARD_S)])
+
+    async def read_heard(self, centre: str) -> tuple[dict[str, int], dict[str, int]]:
+        """When each kiosk and each board was last at work, Unix ms."""
+        keys = centre_keys(centre)
+        kiosks, boards = await self._read_together([("HGETALL", keys.kiosks), ("HGETALL", keys.screens)])
+        return {id: int(ms) for id, ms in _pairs(kiosks)}, {id: int(ms) for id, ms in _pairs(boards)}
 
     # -- boards --------------------------------------------------------------------------------------------------------
 

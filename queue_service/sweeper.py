@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
 
 import structlog
 
 from queue_service import metrics
-from queue_service.alarms import Kind, Reading, alarms
+from queue_service.alarms import Kind, Reading, alarms, heard_boards, heard_kiosks
 from queue_service.commands import Forget
 from queue_service.dispatch import SYSTEM, Dispatch
 from queue_service.errors import QueueError
@@ -61,42 +60,42 @@ class Sweeper:
             centre = await self._dispatch.centre(id)
             if leads and await self._dispatch.advance_day(centre):
                 _log.info("business day advanced", centre=id)
-            day, counters, tickets, waiting = await self._dispatch.store.read_all(id)
-            if leads and day.get("assigned"):
+            reading = await self._dispatch.reading(id)
+            if leads and reading.day.get("assigned"):
                 await self._dispatch.return_to_file(id)
-            if day["version"] != centre.version:  # put in force by another process
+            if reading.day["version"] != centre.version:  # put in force by another process
                 await self._dispatch.read_again(id)
-            self._gauge(id, counters, tickets, waiting)
-            _, calls = await self._dispatch.store.read_messages(id, None)
-            reading = Reading(day, counters, tickets, waiting, calls, self._dispatch.archive_away_ms)
+            self._gauge(id, reading)
             self._gauge_alarms(id, reading)
+            self._gauge_devices(id, reading)
             metrics.WORST_OVERTAKING_SECONDS.labels(id).set(await self._dispatch.worst_overtaking_ms(id) / 1000)
             if leads:
-                await self._forget(id, day["day"], tickets)
+                await self._forget(id, reading)
         await self._gauge_store()
 
-    async def _forget(self, centre: str, day: str, tickets: dict[str, Any]) -> None:
-        old = [id for id, record in tickets.items() if record["day"] < day and record["state"] in FINAL]
+    async def _forget(self, centre: str, reading: Reading) -> None:
+        day = reading.day["day"]
+        old = [id for id, record in reading.tickets.items() if record["day"] < day and record["state"] in FINAL]
         for start in range(0, len(old), FORGET_AT_ONCE):
             chunk = old[start : start + FORGET_AT_ONCE]
             await self._dispatch.press(
                 centre, Forget(tickets=chunk), actor=SYSTEM, press_id=f"forget-{secrets.token_hex(8)}"
             )
 
-    def _gauge(self, centre: str, counters: dict[str, Any], tickets: dict[str, Any], waiting: list[str]) -> None:
+    def _gauge(self, centre: str, reading: Reading) -> None:
         configured = self._dispatch.known(centre)
         now_ms = self._dispatch.clock.now_ms()
         count = dict.fromkeys((department.id for department in configured.departments), 0)
         oldest = dict.fromkeys(count, now_ms)
-        for member in waiting:
-            record = tickets.get(member.rsplit("/", 1)[1])
+        for member in reading.waiting:
+            record = reading.tickets.get(member.rsplit("/", 1)[1])
             if record and record["department"] in count:
                 count[record["department"]] += 1
                 oldest[record["department"]] = min(oldest[record["department"]], record["virtual_ms"])
         for department, number in count.items():
             metrics.WAITING.labels(centre, department).set(number)
             metrics.OLDEST_WAIT_SECONDS.labels(centre, department).set((now_ms - oldest[department]) / 1000)
-        states = [counters.get(counter.id, {}).get("state", "closed") for counter in configured.counters]
+        states = [reading.counters.get(counter.id, {}).get("state", "closed") for counter in configured.counters]
         for state in ("open", "paused", "draining", "closed"):
             metrics.OPEN_COUNTERS.labels(centre, state).set(states.count(state))
 
@@ -105,6 +104,13 @@ class Sweeper:
         kinds = [alarm.kind for alarm in found]
         for kind in Kind:
             metrics.ALARMS.labels(centre, kind).set(kinds.count(kind))
+
+    def _gauge_devices(self, centre: str, reading: Reading) -> None:
+        configured, now_ms = self._dispatch.known(centre), self._dispatch.clock.now_ms()
+        devices = {"kiosk": heard_kiosks(configured, reading), "board": heard_boards(configured, reading)}
+        for kind, heard in devices.items():
+            for device, heard_ms in heard.items():
+                metrics.DEVICE_SILENT_SECONDS.labels(centre, kind, device).set(max(0, now_ms - heard_ms) / 1000)
 
     async def _gauge_store(self) -> None:
         memory_bytes, store_ms = await self._dispatch.store.read_health()

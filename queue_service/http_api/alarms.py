@@ -21,6 +21,8 @@ SENTENCES: Final = {
     Kind.HELP_ASKED: ("alarm.help-asked", "alarm.help-asked-do"),
     Kind.LINE_UNATTENDED: ("alarm.line-unattended", "alarm.line-unattended-do"),
     Kind.LINE_LATE: ("alarm.line-late", "alarm.line-late-do"),
+    Kind.BOARD_DARK: ("alarm.board-dark", "alarm.board-dark-do"),
+    Kind.KIOSK_SILENT: ("alarm.kiosk-silent", "alarm.kiosk-silent-do"),
     Kind.COUNTER_IDLE: ("alarm.counter-idle", "alarm.counter-idle-do"),
     Kind.TICKET_LONG: ("alarm.ticket-long", "alarm.ticket-long-do"),
     Kind.COUNTER_PAUSED: ("alarm.counter-paused", "alarm.counter-paused-do"),
@@ -44,6 +46,7 @@ class AlarmView(Struct, frozen=True, kw_only=True):
     since_ms: int
     counter: str | None
     service: str | None
+    device: str | None
     says: Words
     do: Words
 
@@ -84,6 +87,7 @@ def _view(centre: Centre, alarm: Alarm) -> AlarmView:
         since_ms=alarm.since_ms,
         counter=alarm.counter,
         service=alarm.service,
+        device=alarm.device,
         says=Words(_said(centre, alarm, "vi", says), _said(centre, alarm, "en", says)),
         do=Words(_said(centre, alarm, "vi", do), _said(centre, alarm, "en", do)),
     )
@@ -96,6 +100,9 @@ def _said(centre: Centre, alarm: Alarm, language: Language, key: str) -> str:
             values["counter"] = centre.counter(alarm.counter).number
         except NotFound:  # taken out of the configuration since
             values["counter"] = alarm.counter
+    if alarm.device is not None:
+        places = centre.boards if alarm.kind is Kind.BOARD_DARK else centre.kiosks
+        values["device"] = next(place.name for place in places if place.id == alarm.device)
     if alarm.service is not None:
         service = centre.service(alarm.service)
         values["service"] = service.name_en if language == "en" else service.name

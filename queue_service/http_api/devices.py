@@ -12,6 +12,7 @@ from queue_service.authority import By, Identity
 from queue_service.contract import clean_text, operation
 from queue_service.devices import Devices as Machines
 from queue_service.dispatch import Dispatch
+from queue_service.errors import NotFound
 from queue_service.http_api.words import ADMINS, BASE, Body, Slug
 from queue_service.identity import Device
 
@@ -73,6 +74,19 @@ class Devices:
         """With the moment of last use."""
         await self._dispatch.centre(centre)
         return DevicesReply(tuple(_device(device, seen) for device, seen in await self._machines.list(centre)))
+
+    @operation(
+        "POST",
+        BASE + "/heartbeat",
+        summary="A kiosk is at work",
+        roles=("kiosk",),
+        answers={204: None},
+        refusals=(NotFound,),
+        tags=("devices",),
+    )
+    async def hear_kiosk(self, centre: str, identity: Identity) -> None:
+        """Said by the page itself once a minute; supervisors are told of a kiosk that has fallen silent."""
+        await self._machines.hear(identity, centre, self._dispatch.clock.now_ms())
 
     @operation(
         "POST",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from builders import a_centre
 from queue_service.alarms import Alarm, Kind, Reading, alarms
-from queue_service.centre import AlarmRules
+from queue_service.centre import AlarmRules, Board, Kiosk
 
 MINUTE = 60_000
 CENTRE = a_centre(
@@ -127,3 +128,40 @@ def test_the_gravest_comes_first_and_of_one_kind_the_oldest():
         (Kind.LINE_LATE, None),
         (Kind.COUNTER_PAUSED, "q02"),
     ] == [(alarm.kind, alarm.counter) for alarm in found]
+
+
+MONDAY_MS = 1_795_366_800_000
+"""Midnight of a Monday in Vietnam, as Unix milliseconds."""
+HOUR = 60 * MINUTE
+HALL = msgspec.structs.replace(
+    CENTRE,
+    boards=(Board(id="hall", name="Sảnh", zones=("z",)),),
+    kiosks=(Kiosk(id="k1", name="Cửa chính", zone="z"), Kiosk(id="k2", name="Cửa phụ", zone="z")),
+)
+
+
+def missed(at_ms: int, **heard: dict[str, int]) -> list[tuple[Kind, str | None, int]]:
+    """Devices that are missed *at_ms* after that midnight, with the minutes that the sentence says."""
+    heard = {kind: {id: MONDAY_MS + ms for id, ms in devices.items()} for kind, devices in heard.items()}
+    found = alarms(HALL, Reading({}, {}, {}, [], **heard), MONDAY_MS + at_ms)
+    return [(alarm.kind, alarm.device, int(alarm.values["minutes"])) for alarm in found]
+
+
+def test_a_device_that_falls_silent_is_missed_in_its_hours():
+    """Three minutes after its last word, and not before; one that was never heard stands in no hall yet."""
+    nine = 9 * HOUR
+    assert [] == missed(nine, kiosks={"k1": nine - 3 * MINUTE + 1}, boards={"hall": nine - 3 * MINUTE + 1})
+    assert [(Kind.BOARD_DARK, "hall", 4), (Kind.KIOSK_SILENT, "k1", 3)] == missed(
+        nine, kiosks={"k1": nine - 3 * MINUTE, "k2": nine}, boards={"hall": nine - 4 * MINUTE}
+    )
+
+
+def test_nobody_misses_a_device_when_it_is_not_needed():
+    """A kiosk until numbers end, a board until counters close; after four days a device has been taken away."""
+    quiet = {"kiosks": {"k1": 8 * HOUR}, "boards": {"hall": 8 * HOUR}}
+    assert [Kind.BOARD_DARK] == [kind for kind, *_ in missed(16 * HOUR + 45 * MINUTE, **quiet)]
+    assert [] == missed(17 * HOUR, **quiet)
+    assert [] == missed(24 * HOUR + 9 * HOUR, **quiet)  # the hall opens on Mondays
+    assert 2 == len(missed(9 * HOUR, kiosks={"k1": -3 * 24 * HOUR}, boards={"hall": -3 * 24 * HOUR}))
+    assert [] == missed(9 * HOUR, kiosks={"k1": -4 * 24 * HOUR}, boards={"hall": -4 * 24 * HOUR})
+    assert [] == missed(9 * HOUR, kiosks={"gone": 8 * HOUR}, boards={"gone": 8 * HOUR})

@@ -45,6 +45,7 @@ ROWS = {
     "find_procedures": Row(EVERYBODY),
     "read_procedure": Row(EVERYBODY),
     "list_fields": Row(EVERYBODY),
+    "hear_kiosk": Row(frozenset({"kiosk"})),
     "issue_ticket": Row(ISSUERS, {"service": "a"}),
     "look_at_ticket": Row(EVERYBODY),
     "follow_ticket": Row(EVERYBODY),

@@ -85,6 +85,8 @@ export interface Alarm {
   since_ms: number;
   counter: string | null;
   service: string | null;
+  /** A kiosk or a board. */
+  device: string | null;
   /** By language; one that only the pages know falls back to Vietnamese. */
   says: Record<string, string>;
   do: Record<string, string>;
