@@ -171,7 +171,8 @@ class Replay:
     """
 
     def __init__(self, meta: Row, events: list[Row], presser: Presser, clock: ManualClock, centre: Centre) -> None:
-        self._meta, self._presser, self._clock, self._centre = meta, presser, clock, centre
+        self._meta, self._presser, self._clock = meta, presser, clock
+        self._centre = msgspec.structs.replace(centre, grounds=())  # a trace says who goes first, and not why
         self._press_ids = itertools.count(1)
         self._order = itertools.count()
         self._queue: list[tuple[float, int, int, Row]] = []
