@@ -197,6 +197,23 @@ def test_everybody_can_use_it_at_every_size(long_hall: Hall, size: dict[str, int
     assert [] == [one for one in cut_off(page) if not one.startswith("below")]
 
 
+def test_on_a_phone_a_part_is_a_line_until_it_is_opened(long_hall: Hall) -> None:
+    """It says what it holds; so does the row of a counter, whose details follow when it is opened."""
+    page = long_hall.supervisor(PHONE_PX)
+    part = page.get_by_role("button", name=re.compile("^Phát số"))
+    expect(part).to_contain_text("Đang phát số")
+    expect(page.get_by_role("button", name="Ngừng phát số")).to_have_count(0)
+    part.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Ngừng phát số")).to_be_visible()
+
+    row = page.locator("tbody tr").first
+    expect(row.locator("td").last).to_be_hidden()
+    assert row.evaluate("row => row.offsetHeight") < 90
+    row.get_by_role("button").click()
+    expect(row.locator("td").last).to_be_visible()
+
+
 def test_an_officer_is_told_that_the_page_is_for_supervisors(hall: Hall) -> None:
     """And may sign in as somebody else."""
     page = hall.page(f"/supervisor/{hall.centre}", CONSOLE_PX)
