@@ -45,6 +45,7 @@ from queue_service.errors import (
     QueueError,
     SeatTaken,
     SecondFactorRequired,
+    SignInRequired,
     WrongPassword,
 )
 from queue_service.follower import FIRST_RETURN_S
@@ -290,12 +291,12 @@ class Console:
                 return user.name
             except WrongPassword:
                 trouble = t(self._language, "shared.wrong-password")
-            except NotSignedIn:
+            except SignInRequired:
                 trouble = t(self._language, "console.signed-out")
             except (Unanswered, Later):
                 trouble = t(self._language, "shared.no-answer")
             except QueueError as refusal:
-                trouble = t(self._language, "shared.sign-in-refused", code=refusal.code)
+                trouble = self._sentence(refusal)
 
     async def _ask_name(self, trouble: str) -> tuple[str, str] | None:
         title = t(self._language, "console.sign-in")

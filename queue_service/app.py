@@ -264,8 +264,9 @@ class Service:
             stack.push_async_callback(self._audit.close)
             passwords = Passwords()
             stack.callback(passwords.close)
-            self._staff = Staff(self._archive, self._identities, passwords, self._audit)
             self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues, self._audit)
+            wants = self._dispatch.wants_second_factor
+            self._staff = Staff(self._archive, self._identities, passwords, self._audit, wants)
             self._book = BoardBook(self._dispatch)
             centres = await self._centres(catalogues)
             dossiers = DossierStore(self._archive)

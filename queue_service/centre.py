@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 from msgspec import inspect as shapes
 
+from queue_service.authority import StaffRole
 from queue_service.centre_file import (
     AGENCY,
     ANY_MEDIA,
@@ -335,6 +336,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     undo_s: Annotated[int, Meta(ge=0, le=600)] = 60
     auto_ready: bool = True
     enforce_hours: bool = False
+    second_factor: Annotated[tuple[StaffRole, ...], Meta(max_length=8)] = ()
+    """The roles that sign in with an authenticator only."""
     transfer_age_cap_s: Annotated[int, Meta(ge=0, le=14_400)] = 900
     alarms: AlarmRules = AlarmRules()
     record: Recording = "optional"

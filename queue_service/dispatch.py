@@ -23,6 +23,7 @@ from queue_service.alarms import Alarm, Reading, alarms
 from queue_service.assignments import After, assigned
 from queue_service.assignments import after as after_assignment
 from queue_service.audit import DONE, Audit
+from queue_service.authority import EVERYWHERE, Account
 from queue_service.centre import Centre, to_json
 from queue_service.clock import Clock, business_day, local_time
 from queue_service.codec import APPOINTMENT_LEAD_MS, Reply, centre_pieces
@@ -46,6 +47,7 @@ from queue_service.errors import (
     QueueError,
     RecordMissing,
     StaleCentre,
+    UnknownCentre,
     UnknownProcedure,
 )
 from queue_service.mirror import Mirror
@@ -137,6 +139,15 @@ class Dispatch:
     def catalogue(self, id: str) -> Catalogue:
         """The procedures of the centre; one without a file has none."""
         return self._catalogues.get(id, NO_PROCEDURES)
+
+    async def wants_second_factor(self, account: Account) -> bool:
+        """Whether a centre where *account* works wants a second factor of one of its roles."""
+        everywhere = EVERYWHERE in account.centres
+        for id in await self.store.centre_ids() if everywhere else account.centres:
+            with suppress(UnknownCentre):
+                if not account.roles.isdisjoint((await self.centre(id)).policy.second_factor):
+                    return True
+        return False
 
     async def in_force(self, id: str) -> tuple[Centre, Day]:
         """

@@ -54,6 +54,7 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── SignInRequired                 SIGN_IN_REQUIRED
     │   ├── WrongPassword                  WRONG_PASSWORD
     │   ├── SecondFactorRequired           SECOND_FACTOR_REQUIRED
+    │   ├── SecondFactorMissing            SECOND_FACTOR_MISSING   a centre wants one, and the account has none
     │   └── NewPasswordRequired            NEW_PASSWORD_REQUIRED
     ├── Forbidden                     403  FORBIDDEN
     │   ├── NotAllowed                     NOT_ALLOWED
@@ -380,6 +381,12 @@ class SecondFactorRequired(NotSignedIn):
     """Name and password are right; the code of the authenticator must be sent, too."""
 
     code = "SECOND_FACTOR_REQUIRED"
+
+
+class SecondFactorMissing(NotSignedIn):
+    """A centre wants a second factor of this role, and the account has none: set one up with the sign-in."""
+
+    code = "SECOND_FACTOR_MISSING"
 
 
 class NewPasswordRequired(NotSignedIn):

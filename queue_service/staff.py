@@ -9,7 +9,7 @@ and no account changes; whoever is signed in goes on working.  It knows no HTTP.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NamedTuple, Unpack, cast
 
 import msgspec
@@ -39,6 +39,7 @@ from queue_service.errors import (
     NewPasswordRequired,
     NotAllowed,
     NotFound,
+    SecondFactorMissing,
     SecondFactorRequired,
     WrongPassword,
 )
@@ -59,12 +60,14 @@ class SignIn(NamedTuple):
 
     Args:
         code: of the second factor, where the account has one.
+        secret: of a second factor that is set up with this sign-in, proven by *code*.
         new_password: in place of one that an administrator made.
     """
 
     name: str
     password: str
     code: str | None = None
+    secret: str | None = None
     new_password: str | None = None
 
 
@@ -75,10 +78,20 @@ class Staff:
         identities: knows sessions.
         passwords: checks passwords, slowly.
         audit: keeps the trace.
+        wants_second_factor: whether one of the account's centres wants a second factor of one of its roles; None
+            where nobody signs in.
     """
 
-    def __init__(self, archive: Archive, identities: Identities, passwords: Passwords, audit: Audit) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        identities: Identities,
+        passwords: Passwords,
+        audit: Audit,
+        wants_second_factor: Callable[[Account], Awaitable[bool]] | None = None,
+    ) -> None:
         self._archive, self._identities, self._passwords, self._audit = archive, identities, passwords, audit
+        self._wants_second_factor = wants_second_factor
 
     # Looking
 
@@ -111,6 +124,7 @@ class Staff:
         Raises:
             WrongPassword: name, password or code is wrong.
             SecondFactorRequired: password right; the code of the second factor must come, too.
+            SecondFactorMissing: password right; a centre wants a second factor, and the account has none yet.
             NewPasswordRequired: all right; a password of one's own must come, too.
             TooMany: too many wrong tries from *address*; nothing was checked.
         """
@@ -359,11 +373,15 @@ class Staff:
 
     async def _complete(self, account: Account, proofs: Proofs, given: SignIn, now_ms: int) -> None:
         """What an account is asked for beside its password; a code is used up together with what it opens."""
-        step: int | None = None
-        if proofs.second_factor is not None:
+        secret, step = proofs.second_factor, None
+        if secret is None and (given.secret is not None or await self._must_enrol(account)):
+            if given.secret is None:
+                raise SecondFactorMissing("Set an authenticator up: send a secret that it has taken, and its code.")
+            secret = given.secret
+        if secret is not None:
             if given.code is None:
                 raise SecondFactorRequired("The code of the second factor must be sent, too.")
-            step = second_factor.step_of(proofs.second_factor, given.code, now_ms, proofs.second_factor_step)
+            step = second_factor.step_of(secret, given.code, now_ms, proofs.second_factor_step)
             if step is None:
                 raise WrongPassword(_WRONG_CODE)
         if account.must_change_password:
@@ -373,9 +391,17 @@ class Staff:
         if step is not None:
             async with self._archive.begin() as connection:
                 found = await accounts.find(connection, account.name, to_change=True)
-                if found is None or found[1].second_factor_step >= step:  # somebody used it in the meantime
-                    raise WrongPassword(_WRONG_CODE)
-                await accounts.set_second_factor(connection, account.name, proofs.second_factor, step)
+                if found is None or found[1].second_factor != proofs.second_factor:
+                    raise WrongPassword(_WRONG_CODE)  # somebody set one up in the meantime
+                if found[1].second_factor_step >= step:
+                    raise WrongPassword(_WRONG_CODE)  # somebody used it
+                await accounts.set_second_factor(connection, account.name, secret, step)
+                if proofs.second_factor is None:
+                    entries = self._entries(account, f"staff:{account.name}", "set-second-factor", now_ms)
+                    await self._audit.write(connection, *entries)
+
+    async def _must_enrol(self, account: Account) -> bool:
+        return self._wants_second_factor is not None and await self._wants_second_factor(account)
 
     async def _set_password(self, account: Account, password: str, new_password: str, now_ms: int) -> None:
         """Write the password that the person chose."""

@@ -13,7 +13,7 @@ from queue_service import second_factor
 from queue_service.authority import Identity
 from queue_service.clock import Clock
 from queue_service.contract import Answer, operation
-from queue_service.errors import NewPasswordRequired, SecondFactorRequired, WrongPassword
+from queue_service.errors import NewPasswordRequired, SecondFactorMissing, SecondFactorRequired, WrongPassword
 from queue_service.guard import credential, session_cookie
 from queue_service.http_api.words import STAFF, Body
 from queue_service.staff import SignIn as Proof
@@ -21,6 +21,7 @@ from queue_service.staff import Staff
 
 Password = Annotated[str, Meta(max_length=200)]
 Code = Annotated[str, Meta(pattern=r"\A[0-9]{6}\Z")]
+Secret = Annotated[str, Meta(pattern=rf"\A{second_factor.SECRET}\Z")]
 
 
 class SignIn(Body, frozen=True):
@@ -30,6 +31,8 @@ class SignIn(Body, frozen=True):
     password: Password
     code: Code | None = None
     """Of the authenticator, where the account has one."""
+    secret: Secret | None = None
+    """Of an authenticator that is set up with this sign-in, proven by ``code``."""
     new_password: Password | None = None
     """One's own, in place of one that an administrator made."""
     bearer: bool = False
@@ -47,7 +50,7 @@ class SecondFactor(Body, frozen=True):
     """A secret that the authenticator has taken, proven by its code."""
 
     password: Password
-    secret: Annotated[str, Meta(pattern=rf"\A{second_factor.SECRET}\Z")]
+    secret: Secret
     code: Code
 
 
@@ -89,12 +92,12 @@ class Sessions:
         summary="Sign in",
         body=SignIn,
         answers={200: SessionReply},
-        refusals=(WrongPassword, SecondFactorRequired, NewPasswordRequired),
+        refusals=(WrongPassword, SecondFactorRequired, SecondFactorMissing, NewPasswordRequired),
         tags=("session",),
     )
     async def sign_in(self, body: SignIn, address: str) -> Answer:
         """Answers with a cookie for browsers, or with a token for programs that ask for a bearer."""
-        proof = Proof(body.name, body.password, body.code, body.new_password)
+        proof = Proof(body.name, body.password, body.code, body.secret, body.new_password)
         return self._begun(await self._staff.sign_in(proof, address, self._clock.now_ms()), body.bearer)
 
     @operation(

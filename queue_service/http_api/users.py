@@ -5,12 +5,12 @@ Accounts of staff, for administrators.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from queue_service.authority import ACCOUNT_NAME, EVERYWHERE, Account, By, Identity
+from queue_service.authority import ACCOUNT_NAME, EVERYWHERE, Account, By, Identity, StaffRole
 from queue_service.centre import Centre
 from queue_service.contract import clean_text, operation
 from queue_service.dispatch import Dispatch
@@ -18,7 +18,6 @@ from queue_service.errors import Conflict, UnknownDepartment
 from queue_service.http_api.words import ADMINS, BASE, Body, Slug
 from queue_service.staff import Staff
 
-StaffRole = Literal["officer", "desk", "supervisor", "admin"]
 PersonName = Annotated[str, clean_text(120, 1)]
 Roles = Annotated[tuple[StaffRole, ...], Meta(min_length=1, max_length=4)]
 Place = Annotated[str, Meta(pattern=r"\A(?:\*|[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)\Z")]

@@ -200,6 +200,28 @@ def test_an_authenticator_is_set_up_and_asked_for(hall: Hall, admin: Page):
     expect(admin.get_by_role("link", name="Nhật ký")).to_be_visible()
 
 
+def test_who_must_have_an_authenticator_sets_it_up_with_the_sign_in(hall: Hall):
+    """The page shows what to scan and asks for the code; the first answer is that of a centre that wants it."""
+    me = person(hall, "desk")
+    page = hall.page(f"/admin/{hall.centre}", CONSOLE_PX)
+    expect(page.get_by_label("Tên đăng nhập")).to_be_focused()
+    refusal = {"code": "SECOND_FACTOR_MISSING", "title": "Second factor missing", "status": 401}
+    page.route("**/api/v1/session", lambda route: route.fulfill(status=401, json=refusal), times=1)
+    sign_in(page, me["name"], me["password"])
+    expect(page.get_by_role("img", name="Mã để quét bằng ứng dụng xác thực")).to_be_visible()
+    expect(page.get_by_label("Mã 6 chữ số")).to_be_focused()
+    assert violations(page) == []
+    assert cut_off(page) == []
+    secret = page.locator(".secret").inner_text()
+    page.keyboard.type(code_at(secret, int(time.time() * 1000) // STEP_MS))
+    page.keyboard.press("Enter")
+    expect(
+        page.get_by_text("không quản lý trung tâm này")
+    ).to_be_visible()  # signed in; it is not for a desk
+    with pytest.raises(Refused, match="SECOND_FACTOR_REQUIRED"):
+        hall.house.call("POST", "/session", _proof(me))
+
+
 def test_it_is_for_everybody_in_both_languages(hall: Hall, admin: Page):
     """No serious violation and nothing cut off, on every tab and in the questions."""
     for tab in ("users", "devices", "audit", "own"):

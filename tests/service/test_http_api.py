@@ -11,8 +11,10 @@ import msgpack
 import msgspec
 
 from builders import a_centre
+from queue_service.authority import EVERYWHERE
 from queue_service.centre import Hours, Span
 from queue_service.clock import ManualClock
+from queue_service.second_factor import STEP_MS, code_at, new_secret
 from queue_service.sweeper import Sweeper
 from service_world import MSGPACK, Caller, House, a_hall, a_house, a_key, a_service
 
@@ -570,3 +572,29 @@ async def test_the_sweeper_learns_of_a_new_configuration_without_a_press(
         pass
     await Sweeper(house.service._dispatch).sweep()
     assert "Tên mới" == (await house.nobody.get()).value["name"]
+
+
+async def test_a_centre_wants_a_second_factor_of_some_roles(
+    redis_url: str, tmp_path: Path, cheap_passwords: None
+) -> None:
+    """An administrator, also one of all centres, sets one up with the sign-in; an officer needs none."""
+    async with a_house(redis_url, tmp_path, a_hall(second_factor=("admin",))) as house:
+        address = f"{house.service.base}/api/v1/session"
+
+        async def signs_in(name: str, **given: str) -> tuple[int, str | None]:
+            proof = {"name": name, "password": "right password", "bearer": True, **given}
+            async with house.session.post(address, json=proof) as answer:
+                return answer.status, (await answer.json()).get("code")
+
+        everywhere = f"{house.centre.id}.operator"
+        await house.service._staff.create(
+            everywhere, password="right password", roles=("admin",), centres=(EVERYWHERE,), by=house.operator
+        )
+        assert (200, None) == await signs_in(house.lan.name)
+        for name in (house.admin.name, everywhere):
+            assert (401, "SECOND_FACTOR_MISSING") == await signs_in(name)
+        secret = new_secret()
+        code = code_at(secret, house.service.clock.now_ms() // STEP_MS)
+        assert (200, None) == await signs_in(house.admin.name, secret=secret, code=code)
+        assert (401, "SECOND_FACTOR_REQUIRED") == await signs_in(house.admin.name)
+        assert (400, "MALFORMED") == await signs_in(everywhere, secret="short", code=code)

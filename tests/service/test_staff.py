@@ -17,7 +17,7 @@ from queue_service import audit as audit_module
 from queue_service import metrics
 from queue_service.archive.archive import Archive
 from queue_service.audit import Audit
-from queue_service.authority import ASKED_FROM, EVERYWHERE, NOBODY, AuditEntry, AuditSearch, By, Identity
+from queue_service.authority import ASKED_FROM, EVERYWHERE, NOBODY, Account, AuditEntry, AuditSearch, By, Identity
 from queue_service.errors import (
     ArchiveAway,
     Conflict,
@@ -25,6 +25,7 @@ from queue_service.errors import (
     NewPasswordRequired,
     NotAllowed,
     NotFound,
+    SecondFactorMissing,
     SecondFactorRequired,
     TooMany,
     WrongPassword,
@@ -373,6 +374,43 @@ async def test_a_second_factor_is_asked_for_and_each_code_is_good_once(with_lan)
     with pytest.raises(WrongPassword):
         await with_lan.sign_in(code=code_at(secret, step + 1))
     assert secret not in str(await with_lan.trace())
+
+
+async def test_where_a_second_factor_is_wanted_whoever_has_none_can_only_set_one_up(with_lan):
+    """Nothing opens before a secret has come with its code; then it is asked for; a reset begins anew."""
+
+    async def wants(account: Account) -> bool:
+        return "officer" in account.roles
+
+    office, step, secret = with_lan, NOW // STEP_MS, new_secret()
+    office.staff = Staff(office.archive, office.identities, office.passwords, office.audit, wants)
+    for given in ({}, {"code": code_at(secret, step)}):
+        with pytest.raises(SecondFactorMissing):
+            await office.sign_in(**given)
+    with pytest.raises(SecondFactorRequired):
+        await office.sign_in(secret=secret)
+    with pytest.raises(WrongPassword):
+        await office.sign_in(secret=secret, code=code_at(new_secret(), step))
+    with pytest.raises(WrongPassword):
+        await office.sign_in("wrong password", secret=secret, code=code_at(secret, step))
+    assert not (await office.staff.get("lan")).has_second_factor
+
+    token = await office.sign_in(secret=secret, code=code_at(secret, step))
+    assert "lan" == (await office.who(token)).name
+    assert ["set-second-factor"] == [one.action for one in await office.trace(action="set-second-factor")]
+    with pytest.raises(SecondFactorRequired):
+        await office.sign_in()
+    other = new_secret()
+    with pytest.raises(WrongPassword):  # another secret does not take the place of the first
+        await office.sign_in(secret=other, code=code_at(other, step + 1))
+    await office.sign_in(code=code_at(secret, step + 1))
+
+    _, once = await office.staff.reset_password("lan", CHIEF, forget_second_factor=True)
+    with pytest.raises(SecondFactorMissing):
+        await office.sign_in(once, new_password="my own password")
+    with pytest.raises(NewPasswordRequired):
+        await office.sign_in(once, secret=secret, code=code_at(secret, step))
+    await office.sign_in(once, secret=secret, code=code_at(secret, step), new_password="my own password")
 
 
 async def test_codes_cannot_be_guessed_by_asking_without_one_in_between(with_lan):
