@@ -215,9 +215,7 @@ def test_who_must_have_an_authenticator_sets_it_up_with_the_sign_in(hall: Hall):
     secret = page.locator(".secret").inner_text()
     page.keyboard.type(code_at(secret, int(time.time() * 1000) // STEP_MS))
     page.keyboard.press("Enter")
-    expect(
-        page.get_by_text("không quản lý trung tâm này")
-    ).to_be_visible()  # signed in; it is not for a desk
+    expect(page.get_by_text("không quản lý trung tâm này")).to_be_visible()  # signed in; it is not for a desk
     with pytest.raises(Refused, match="SECOND_FACTOR_REQUIRED"):
         hall.house.call("POST", "/session", _proof(me))
 
