@@ -17,7 +17,7 @@ from queue_service.commands import PressName
 from queue_service.errors import Malformed, NotAllowed, SignInRequired
 
 DEVICE_ROLES: Final[frozenset[str]] = frozenset({"kiosk", "board", "integrator"})
-StaffRole = Literal["officer", "desk", "supervisor", "admin"]
+StaffRole = Literal["officer", "desk", "specialist", "supervisor", "admin"]
 STAFF_ROLES: Final[frozenset[str]] = frozenset(get_args(StaffRole))
 ACCOUNT_NAME: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 """What an account may be called; it can never look like a device's name."""

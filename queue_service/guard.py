@@ -24,7 +24,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from queue_service.authority import ASKED_FROM, NOBODY, Identity
+from queue_service.authority import ASKED_FROM, NOBODY, STAFF_ROLES, Identity
 from queue_service.clock import Clock
 from queue_service.contract import ADDRESS, IDENTITY, SECURITY_HEADERS, Operation, operation_of, problem
 from queue_service.errors import (
@@ -117,7 +117,6 @@ Observe = Callable[[str, int, float], None]
 """Told of each answer: operation (or `other`), status, seconds."""
 
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-_STAFF = frozenset({"officer", "desk", "supervisor", "admin"})
 _log = structlog.get_logger(__name__)
 
 
@@ -306,7 +305,7 @@ class Guard:
         if token is None:
             return limits.in_flight * limits.public_share
         known = identity or self._identities.remembered(token)
-        if known is None or known.roles.isdisjoint(_STAFF):
+        if known is None or known.roles.isdisjoint(STAFF_ROLES):
             return limits.in_flight * limits.device_share
         return limits.in_flight
 

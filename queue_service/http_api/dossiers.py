@@ -60,6 +60,9 @@ from queue_service.working_days import Limit, WorkingDays
 DOSSIERS: Final = BASE + "/dossiers"
 DOSSIER: Final = DOSSIERS + "/{dossier}"
 HANDLERS: Final = (*OFFICERS, "integrator")
+WORKERS: Final = (*HANDLERS, "specialist")
+"""Who may take the steps between reception and return."""
+LOOKERS: Final = (*READERS, "specialist")
 TERMINALS: Final = ("kiosk", *READERS)
 SECRET: Final = "Dossier-Secret"  # noqa: S105 - the name of a header
 MOST_RECEIVED_AGO_MS: Final = 10 * 366 * 86_400_000
@@ -333,13 +336,14 @@ def command(
     *,
     summary: str,
     refusals: tuple[type[QueueError], ...] = (),
+    roles: tuple[str, ...] = WORKERS,
 ) -> Callable[[H], H]:
     """Declare a press on one dossier."""
     return operation(
         "POST",
         DOSSIER + path,
         summary=summary,
-        roles=HANDLERS,
+        roles=roles,
         press=True,
         body=body,
         answers={200: DossierReply},
@@ -388,7 +392,7 @@ class Dossiers:
         "GET",
         DOSSIERS,
         summary="Find dossiers",
-        roles=READERS,
+        roles=LOOKERS,
         query=DossierQuery,
         answers={200: DossierList},
         refusals=(ArchiveAway,),
@@ -428,7 +432,7 @@ class Dossiers:
         "GET",
         DOSSIER,
         summary="Look at a dossier",
-        roles=READERS,
+        roles=LOOKERS,
         answers={200: WholeReply},
         refusals=(UnknownDossier, ArchiveAway),
         tags=("dossiers",),
@@ -501,7 +505,7 @@ class Dossiers:
         """On time or, with its cause, late."""
         return await self._press(centre, dossier, MarkReady(cause=body.cause, note=body.note), press_id, identity)
 
-    @command("/return", ReturnBody, summary="The person has it")
+    @command("/return", ReturnBody, summary="The person has it", roles=HANDLERS)
     async def return_dossier(
         self, centre: str, dossier: str, body: ReturnBody, press_id: str, identity: Identity
     ) -> DossierReply:

@@ -19,7 +19,7 @@ from queue_service.http_api.words import ADMINS, BASE, Body, Slug
 from queue_service.staff import Staff
 
 PersonName = Annotated[str, clean_text(120, 1)]
-Roles = Annotated[tuple[StaffRole, ...], Meta(min_length=1, max_length=4)]
+Roles = Annotated[tuple[StaffRole, ...], Meta(min_length=1, max_length=5)]
 Place = Annotated[str, Meta(pattern=r"\A(?:\*|[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)\Z")]
 Places = Annotated[tuple[Place, ...], Meta(min_length=1, max_length=64)]
 

@@ -16,7 +16,7 @@ from queue_service.contract import clean_text
 BASE: Final = "/api/v1/centres/{centre}"
 OFFICERS: Final = ("officer", "supervisor", "admin")
 ADMINS: Final = ("admin",)
-STAFF: Final = ("officer", "desk", "supervisor", "admin")
+STAFF: Final = ("officer", "desk", "specialist", "supervisor", "admin")
 SUPERVISORS: Final = ("supervisor", "admin")
 ISSUERS: Final = ("kiosk", "desk", "supervisor", "admin")
 DESKS: Final = ("kiosk", "desk", "officer", "supervisor", "admin")

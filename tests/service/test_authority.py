@@ -16,15 +16,17 @@ import pytest
 
 from service_world import DEADLINE_S, Answer, Caller, House, a_hall, a_house, a_key, filled
 
-ROLES = ("kiosk", "board", "integrator", "officer", "desk", "supervisor", "admin")
+ROLES = ("kiosk", "board", "integrator", "officer", "desk", "specialist", "supervisor", "admin")
 EVERYBODY = frozenset({"nobody", *ROLES})
-STAFF = frozenset({"officer", "desk", "supervisor", "admin"})
+COUNTER_STAFF = frozenset({"officer", "desk", "supervisor", "admin"})
+STAFF = COUNTER_STAFF | {"specialist"}
 OFFICERS = frozenset({"officer", "supervisor", "admin"})
 ADMINS = frozenset({"admin"})
 SUPERVISORS = frozenset({"supervisor", "admin"})
 HANDLERS = OFFICERS | {"integrator"}
+WORKERS = HANDLERS | {"specialist"}
 ISSUERS = frozenset({"kiosk", "desk", "supervisor", "admin"})
-READERS = STAFF | {"integrator"}
+READERS = COUNTER_STAFF | {"integrator"}
 LOOKERS = READERS | {"board", "kiosk"}
 NO_TICKET = "0" * 22
 
@@ -38,7 +40,7 @@ class Row(NamedTuple):
 
 ROWS = {
     "sign_in": Row(EVERYBODY, {"name": "nobody-we-know", "password": "wrong password"}),
-    "who": Row(READERS),
+    "who": Row(STAFF | {"integrator"}),
     "sign_out": Row(EVERYBODY),
     "list_centres": Row(EVERYBODY),
     "read_centre": Row(EVERYBODY),
@@ -53,7 +55,7 @@ ROWS = {
     "mark_printed": Row(ISSUERS),
     "cancel": Row(EVERYBODY),
     "mark_late": Row(EVERYBODY),
-    "revive": Row(STAFF),
+    "revive": Row(COUNTER_STAFF),
     "set_place": Row(SUPERVISORS, {"reason": "asked", "after": 0}),
     "open_counter": Row(OFFICERS),
     "pause_counter": Row(OFFICERS),
@@ -95,16 +97,16 @@ ROWS = {
     "make_plan": Row(SUPERVISORS, {"close": ["q99"]}),
     "read_plan": Row(SUPERVISORS),
     "receive_dossier": Row(HANDLERS, {"procedure": "1.000000"}),
-    "list_dossiers": Row(READERS),
-    "read_dossier": Row(READERS),
-    "hand_over": Row(HANDLERS, {"department": "a"}),
-    "progress": Row(HANDLERS, {"title": "Thẩm định"}),
-    "request_supplement": Row(HANDLERS, {"missing": [{"paper": "a", "reason": "b", "how": "c"}]}),
-    "take_supplement": Row(HANDLERS),
-    "refuse": Row(HANDLERS, {"reason": "a"}),
-    "stop": Row(HANDLERS, {"reason": "a"}),
-    "extend": Row(HANDLERS, {"until": "2027-01-04", "reason": "a"}),
-    "mark_ready": Row(HANDLERS),
+    "list_dossiers": Row(READERS | {"specialist"}),
+    "read_dossier": Row(READERS | {"specialist"}),
+    "hand_over": Row(WORKERS, {"department": "a"}),
+    "progress": Row(WORKERS, {"title": "Thẩm định"}),
+    "request_supplement": Row(WORKERS, {"missing": [{"paper": "a", "reason": "b", "how": "c"}]}),
+    "take_supplement": Row(WORKERS),
+    "refuse": Row(WORKERS, {"reason": "a"}),
+    "stop": Row(WORKERS, {"reason": "a"}),
+    "extend": Row(WORKERS, {"until": "2027-01-04", "reason": "a"}),
+    "mark_ready": Row(WORKERS),
     "return_dossier": Row(HANDLERS),
     "renew_slip": Row(OFFICERS),
     "track_dossier": Row(EVERYBODY),

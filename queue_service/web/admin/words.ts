@@ -1,5 +1,5 @@
 /** What administrators hear from the service beside the shapes every page knows. */
-export const ROLES = ["officer", "desk", "supervisor", "admin"] as const;
+export const ROLES = ["officer", "desk", "specialist", "supervisor", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 
 export interface User {
