@@ -303,7 +303,7 @@ class Service:
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(Sweeper(self._dispatch).run()),
-                asyncio.create_task(Archiver(self._dispatch, History(self._archive)).run()),
+                asyncio.create_task(Archiver(self._dispatch, History(self._archive), self.settings.keep_ms).run()),
                 asyncio.create_task(relay.run()),
                 asyncio.create_task(self._boards.part_with_revoked(self._guard.is_still_welcome)),
                 asyncio.create_task(self._audit.run()),

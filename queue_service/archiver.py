@@ -30,6 +30,9 @@ BATCH: Final = 50
 """Events of one transaction: the loop that answers presses never works longer than for these."""
 BATCHES_AT_ONCE: Final = 50
 """After so many the lease is taken again."""
+FORGET_EVERY_MS: Final = 3_600_000
+FORGET_AT_ONCE: Final = 500
+"""Rows of each kind that one transaction deletes."""
 
 Positions = dict[str, tuple[str, int]]
 """Centre -> epoch and seq of its newest event."""
@@ -44,11 +47,14 @@ class Archiver:
     Args:
         dispatch: knows the centres and the time.
         history: takes what happened.
+        keep_ms: how long it is kept; None: for ever.
     """
 
-    def __init__(self, dispatch: Dispatch, history: History) -> None:
+    def __init__(self, dispatch: Dispatch, history: History, keep_ms: int | None = None) -> None:
         self._dispatch = dispatch
         self._history = history
+        self._keep_ms = keep_ms
+        self._forgot_at_ms: int | None = None
         self._name = secrets.token_hex(8)
         self._cursors: dict[str, Cursor] | None = None
         """As this process knows them; None when it has to read them first."""
@@ -59,6 +65,7 @@ class Archiver:
             try:
                 while await self.copy():
                     pass
+                await self.forget()
                 self._dispatch.archive_away_ms = None
             except QueueError as trouble:
                 if isinstance(trouble, ArchiveAway) and self._dispatch.archive_away_ms is None:
@@ -108,6 +115,21 @@ class Archiver:
         if not behind:
             _tell_lag(0, 0)
         return bool(behind)
+
+    async def forget(self) -> None:
+        """
+        Once an hour delete what has been kept for long enough, if this process copies.
+
+        Raises:
+            ArchiveAway: the rest is deleted another time.
+        """
+        now_ms = self._dispatch.clock.now_ms()
+        is_early = self._forgot_at_ms is not None and now_ms - self._forgot_at_ms < FORGET_EVERY_MS
+        if self._keep_ms is None or self._cursors is None or is_early:
+            return
+        while await self._history.forget(now_ms - self._keep_ms, FORGET_AT_ONCE):
+            pass
+        self._forgot_at_ms = now_ms
 
     async def _find_behind(self, cursors: dict[str, Cursor], positions: Positions) -> Positions:
         """The centres that have more than was copied; one that has less gets a new order of events."""

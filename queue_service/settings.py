@@ -30,6 +30,7 @@ EXPLAINED: Final = {
     "QUEUE_REPLICAS": "replicas that must have a change before it is answered; default 0, for a store without any",
     "QUEUE_TRUSTED_PROXIES": "addresses of proxies whose X-Forwarded-For is believed, with commas; default none",
     "QUEUE_DATABASE_URL": "sqlite:// or postgresql:// address of the archive; default: archive.db in the data folder",
+    "QUEUE_KEEP_DAYS": "days that the archive keeps events, visits and the audit, 30 to 36500; default: for ever",
     "QUEUE_SLIP_KEY": "64 hexadecimal digits that dossier slips are made with; default: slip.key in the data folder",
     "QUEUE_CENTRES": f"centre files, separated by {os.pathsep!r}",
     "QUEUE_LOG": "form of the log: json or console; default json",
@@ -56,6 +57,7 @@ class Settings:
     Args:
         redis_url: None means: start our own server in `data_dir`.
         database_url: None means: a file in `data_dir`.
+        keep_days: how long the archive keeps what happened; None means: for ever.
         slip_key: None means: a file in `data_dir`, made at the first start.
         centres: centre files in the order given.
         public_url: without a slash at the end; None means: where we listen.
@@ -69,6 +71,7 @@ class Settings:
     replicas: int = 0
     trusted_proxies: frozenset[str] = frozenset()
     database_url: str | None = None
+    keep_days: int | None = None
     slip_key: str | None = None
     centres: tuple[Path, ...] = ()
     log: LogForm = "json"
@@ -77,6 +80,11 @@ class Settings:
     oidc_client: str = "queue-service"
     oidc_secret: str | None = None
     oidc_claim: str = "preferred_username"
+
+    @property
+    def keep_ms(self) -> int | None:
+        """How long the archive keeps what happened."""
+        return self.keep_days * 86_400_000 if self.keep_days is not None else None
 
     @property
     def archive_url(self) -> str:
@@ -108,6 +116,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     public_url = _address(given, faults, "QUEUE_PUBLIC_URL", "http", "https")
     redis_url = _address(given, faults, "QUEUE_REDIS_URL", "redis", "rediss", "unix")
     database_url = _address(given, faults, "QUEUE_DATABASE_URL", "sqlite", "postgresql")
+    keep_days = given.get("QUEUE_KEEP_DAYS")
+    if keep_days is not None and not (keep_days.isascii() and keep_days.isdigit() and 30 <= int(keep_days) <= 36_500):
+        faults.append(f"QUEUE_KEEP_DAYS is {keep_days!r}; it must be a number of days from 30 to 36500.")
+        keep_days = None
     slip_key = given.get("QUEUE_SLIP_KEY")
     if slip_key is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", slip_key):
         faults.append("QUEUE_SLIP_KEY must be 64 hexadecimal digits; make it with: openssl rand -hex 32")
@@ -136,6 +148,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         replicas=int(replicas),
         trusted_proxies=proxies,
         database_url=database_url,
+        keep_days=int(keep_days) if keep_days is not None else None,
         slip_key=slip_key,
         centres=tuple(Path(part) for part in given.get("QUEUE_CENTRES", "").split(os.pathsep) if part),
         log=cast(LogForm, log),

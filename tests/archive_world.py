@@ -54,9 +54,9 @@ class World:
     def id(self) -> str:
         return self.hall.centre.id
 
-    def archiver(self) -> Archiver:
+    def archiver(self, keep_ms: int | None = None) -> Archiver:
         """Somebody who copies, as in a process of its own."""
-        return Archiver(Dispatch(self.hall.store, self.hall.clock), History(self.archive))
+        return Archiver(Dispatch(self.hall.store, self.hall.clock), History(self.archive), keep_ms)
 
     async def copy(self) -> None:
         """Copy all there is, as a process that has just taken the lease."""

@@ -30,7 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from queue_service.archive.archive import Archive
+from queue_service.archive.audit import audit
 from queue_service.archive.tables import Document, insert, metadata
+from queue_service.clock import business_day
 from queue_service.events import Event
 from queue_service.visits import TURNS, read_visit
 
@@ -177,6 +179,28 @@ class History:
         except _MovedMeanwhile:
             return False
         return True
+
+    async def forget(self, before_ms: int, most: int) -> int:
+        """
+        Delete what is from before *before_ms*: events and visits by their whole business days, gaps, the audit.
+
+        Args:
+            most: rows of one kind.
+
+        Returns:
+            How many rows went.
+        """
+        day = business_day(before_ms, "UTC")
+        whole = select(cursors.c.centre)  # so that the indices by centre and day are used
+        oldest = select(audit.c.id).order_by(audit.c.id).limit(most)
+        steps = [delete(gaps).where(gaps.c.noticed_at_ms < before_ms)]
+        steps.append(delete(audit).where(audit.c.id.in_(oldest), audit.c.at_ms < before_ms))
+        for table in (events, visits):
+            old = select(*table.primary_key).where(table.c.centre.in_(whole), table.c.day < day).limit(most)
+            steps.append(delete(table).where(tuple_(*table.primary_key).in_(old)))
+        async with self._archive.begin() as connection:
+            gone = [(await connection.execute(step)).rowcount for step in steps]
+        return sum(gone)
 
 
 class _MovedMeanwhile(Exception):

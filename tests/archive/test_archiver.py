@@ -17,6 +17,8 @@ from archive_world import World, a_world
 from builders import NEXT_DAY
 from queue_service.archive.archive import Archive
 from queue_service.archive.history import cursors, events, gaps
+from queue_service.audit import Audit
+from queue_service.authority import AuditSearch
 from queue_service.clock import ManualClock, business_day
 from queue_service.commands import AdvanceDay, CallNext, Cancel, Complete, Revive, Start
 from queue_service.dispatch import Dispatch
@@ -320,3 +322,37 @@ async def test_a_process_that_is_killed_repeats_nothing_and_leaves_nothing_out(
 
     await world.copy()
     assert recorded == await world.copied()
+
+
+async def test_what_was_kept_for_long_enough_is_deleted(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Events, visits and the audit from before, in small steps; what is younger stays, and without a term all does."""
+    monkeypatch.setattr("queue_service.archiver.FORGET_AT_ONCE", 3)
+    audit, day_ms = Audit(world.archive, b"k" * 32), 86_400_000
+    archiver = world.archiver(keep_ms=30 * day_ms)
+    await world.play(40, 4)
+    now_ms = world.hall.clock.now_ms()
+    audit.note(audit.entry(now_ms, actor="staff:lan", action="sign-in", object="lan", centre=world.id))
+    await audit.flush()
+    await world.hall.client.delete(lease_key("archiver"))
+    while await archiver.copy():
+        pass
+    old, told = await world.count(), len(await world.told())
+    await archiver.forget()
+    assert (old, told) == (await world.count(), len(await world.told()))
+
+    today = business_day(world.hall.clock.advance(31 * day_ms), "Asia/Ho_Chi_Minh")
+    await world.hall.press(AdvanceDay(day=today))
+    young = await world.hall.issue()
+    while await archiver.copy():
+        pass
+    await world.archiver().forget()  # for ever
+    assert old < await world.count()
+    await archiver.forget()
+    assert [None, young] == [event.get("ticket") for event in await world.copied()]
+    assert {} == await world.told()
+    assert not await audit.search(AuditSearch(centre=world.id))
+
+    await world.play(5, 5)
+    while await archiver.copy():
+        pass
+    assert (await world.hall.events())[-1] == (await world.copied())[-1]

@@ -174,13 +174,17 @@ async def ask(who: Caller, name: str, method: str, path: str, described: dict[st
     headers = {"Accept": "application/json"}
     if any(part["name"] == "Idempotency-Key" for part in described["parameters"]):
         headers["Idempotency-Key"] = a_key()
-    if name in STREAMS:
-        headers["Accept"] = "text/event-stream"
-        async with who.session.get(who.url(path), headers=who.headers(**headers)) as stream:
-            return Answer(stream.status, stream.headers, b"" if stream.status == 200 else await stream.read())
     options: dict[str, Any] = {"json": ROWS[name].body or {}} if method in ("POST", "PUT") else {}
+
+    async def once() -> Answer:
+        if name not in STREAMS:
+            return await who.ask(method, path, headers, **options)
+        accept = headers | {"Accept": "text/event-stream"}
+        async with who.session.get(who.url(path), headers=who.headers(**accept)) as stream:
+            return Answer(stream.status, stream.headers, b"" if stream.status == 200 else await stream.read())
+
     async with asyncio.timeout(DEADLINE_S):
-        while (answer := await who.ask(method, path, headers, **options)).status == 429:
+        while (answer := await once()).status == 429:
             await asyncio.sleep(0.05)  # nobody in particular asks for everything at once
     return answer
 
