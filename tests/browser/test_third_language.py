@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 from browser_world import BOARD_PX, KIOSK_PX, TAY, Hall
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("queue_service/web", "queue_service/texts", "counters/web", "displays/web")
+SOURCES = ("queue_service", "counters", "displays")
 BUILD = ("package.json", "vite.config.ts", "svelte.config.js", "tsconfig.json", "hatch_build.py")
 SCREENS = {"/kiosk/": "kiosk", "/board/": "board", "/t/": "phone"}
 
@@ -27,7 +27,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("the pages cannot be built here: no node_modules")
     root = tmp_path_factory.mktemp("pages")
     for folder in SOURCES:
-        shutil.copytree(ROOT / folder, root / folder)
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("static", "__pycache__", "*.py"))
     for file in BUILD:
         shutil.copy(ROOT / file, root / file)
     (root / "node_modules").symlink_to(ROOT / "node_modules")
