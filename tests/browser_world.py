@@ -134,6 +134,7 @@ class House:
                 time.sleep(0.05)
             else:
                 return
+        self.kill()
         raise RuntimeError(f"the service does not start: {(self.folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:

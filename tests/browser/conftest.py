@@ -16,8 +16,8 @@ from queue_service.app import EXAMPLES
 from queue_service.centre import Centre, load_centre, to_json
 from queue_service.pages import static_folder
 
-HALLS = 70
-"""More than there are tests: each takes a hall that nobody has used."""
+HALLS = 50
+"""More than one process has tests: each takes a hall that nobody has used."""
 LITTLE_HALLS = 28
 """The same of the house that is quick to start again."""
 RECORDS = "records"
