@@ -181,6 +181,7 @@ class Console:
         self._after_close: Left | None = None
         self._is_practice = practice
         self._rung_for: set[str] = set()
+        self._names: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._searching: asyncio.Task[None] | None = None
         bindings = KeyBindings()
@@ -288,6 +289,7 @@ class Console:
                         continue
                     self._remember(name=name)
                 user = msgspec.json.decode(await client.read("/session"), type=_SessionView).user
+                self._names[user.name] = user.display_name or user.name
                 return user.name
             except WrongPassword:
                 trouble = t(self._language, "shared.wrong-password")
@@ -413,7 +415,7 @@ class Console:
             seats = await self._seats(client)
             asking = self._put(
                 Question(
-                    title=t(self._language, "console.choose-counter", name=officer),
+                    title=t(self._language, "console.choose-counter", name=self._called(officer)),
                     choices=self._seat_choices(seats, officer),
                     at=next((n for n, seat in enumerate(seats) if seat.id == self._counter), 0),
                     field=t(self._language, "terminal.find-counter"),
@@ -468,7 +470,7 @@ class Console:
         says = (
             t(self._language, "console.take-over-somebody")
             if holder is None
-            else t(self._language, "console.take-over-from", name=holder)
+            else t(self._language, "console.take-over-from", name=self._called(holder))
         )
         return bool(
             await self._choose(
@@ -483,7 +485,13 @@ class Console:
             answer = await client.read(f"/centres/{self._centre}/counters")
         except (QueueError, Unanswered):
             return self._seats_without_answer()
-        return msgspec.json.decode(answer, type=_SeatsView).counters
+        seen = msgspec.json.decode(answer, type=_SeatsView)
+        self._names |= seen.names
+        return seen.counters
+
+    def _called(self, account: str) -> str:
+        """What the owner of *account* is called, as far as the service has said."""
+        return self._names.get(account, account)
 
     def _seats_without_answer(self) -> tuple[SeatView, ...]:
         """Nobody says who sits where: the counters are those of the centre, and opening one will tell."""
@@ -512,7 +520,7 @@ class Console:
         if seat.officer == officer:
             said = t(self._language, "console.seat-yours")
         elif seat.officer is not None:
-            said = t(self._language, "console.seat-held", name=seat.officer)
+            said = t(self._language, "console.seat-held", name=self._called(seat.officer))
         else:
             said = t(self._language, "console.seat-free")
         return f"{said} · {t(self._language, 'console.seat-last')}" if seat.id == self._counter else said
@@ -554,7 +562,12 @@ class Console:
                 self._asking.take("escape", "")
         if left == "taken":
             await self._choose(
-                t(self._language, "console.seat-lost", name=desk.lost_to or "", number=self._number(hall.counter)),
+                t(
+                    self._language,
+                    "console.seat-lost",
+                    name=self._called(desk.lost_to or ""),
+                    number=self._number(hall.counter),
+                ),
                 [(t(self._language, "console.change-counter"), None)],
                 lines=(t(self._language, "console.seat-lost-hint"),),
             )
@@ -574,6 +587,7 @@ class Console:
         elif desk.lost_to is not None:
             self._leave("taken")
         if desk.view is not None:
+            self._names |= desk.view.names
             now = primary(desk.view)
             if self._primary is not None and now is not self._primary:
                 self._primary_since_s = time.monotonic()
@@ -812,7 +826,7 @@ class Console:
                 wishes.append({"counter": counter.id})
         for seat in await self._seats(desk.client):
             if seat.officer is not None and seat.state != "closed" and seat.id != desk.client.counter:
-                name = t(self._language, "console.to-officer", name=seat.officer)
+                name = t(self._language, "console.to-officer", name=self._called(seat.officer))
                 choices.append(
                     (str(seat.number), name, t(self._language, "console.to-officer-now", number=seat.number))
                 )
@@ -1109,7 +1123,7 @@ class Console:
             language=self._language,
             building=desk.building,
             view=view,
-            officer=t(self._language, "console.practice") if self._is_practice else desk.officer,
+            officer=t(self._language, "console.practice") if self._is_practice else self._called(desk.officer),
             counter=self._number(desk.client.counter),
             now_ms=now_ms,
             live=desk.live if held is None else frozenset(),
@@ -1159,6 +1173,7 @@ _NAMES: Final = {"c-m": "enter", "c-j": "enter", "c-i": "tab", "c-h": "backspace
 
 class _User(msgspec.Struct, frozen=True):
     name: str
+    display_name: str = ""
 
 
 class _SessionView(msgspec.Struct, frozen=True):
@@ -1167,6 +1182,7 @@ class _SessionView(msgspec.Struct, frozen=True):
 
 class _SeatsView(msgspec.Struct, frozen=True):
     counters: tuple[SeatView, ...]
+    names: dict[str, str] = {}
 
 
 class _ProceduresView(msgspec.Struct, frozen=True):

@@ -405,9 +405,10 @@ def _beside(sight: Sight, cells: int) -> list[Row]:
 
 
 def _said_by(sight: Sight, letter: MessageView) -> str:
+    name = sight.view.names.get(letter.sender, letter.sender)
     if letter.text:
-        return t(sight.language, "console.message-from", name=letter.sender, text=letter.text)
-    return t(sight.language, "console.help-coming", name=letter.sender)
+        return t(sight.language, "console.message-from", name=name, text=letter.text)
+    return t(sight.language, "console.help-coming", name=name)
 
 
 def _aside(sight: Sight, ticket: TicketView) -> Row:

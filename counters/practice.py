@@ -56,6 +56,7 @@ class Invented(msgspec.Struct, frozen=True):
 
     centre: Building
     procedures: tuple[Procedure, ...]
+    names: dict[str, str]
     waiting: tuple[_Waiting, ...]
 
 
@@ -87,7 +88,8 @@ class PracticeHall:
 
     def __init__(self, clock: Clock) -> None:
         invented = read_invented()
-        self.building, self._procedures, self._clock = invented.centre, invented.procedures, clock
+        self.building, self._procedures, self._names = invented.centre, invented.procedures, invented.names
+        self._clock = clock
         self.centre, self.counter, self.path = self.building.id, COUNTER, f"/centres/{self.building.id}/{COUNTER}"
         self._seq = 1
         self._issued: dict[str, int] = {}
@@ -130,6 +132,7 @@ class PracticeHall:
             recent=tuple(sorted(ended, key=lambda ticket: ticket.ended_at_ms or 0, reverse=True)[:RECENT]),
             messages=hall.messages,
             help=hall.help,
+            names=self._names,
             epoch="practice",
             seq=self._seq,
             now_ms=self._clock.now_ms(),
@@ -143,7 +146,7 @@ class PracticeHall:
             return msgspec.json.encode({"procedures": found})
         seat = self._hall.seat
         colleague = SeatView(id=COLLEAGUE, number=2, zone="hall", state="open", officer="practice.hoa")
-        return msgspec.json.encode({"counters": [seat, colleague]})
+        return msgspec.json.encode({"counters": [seat, colleague], "names": self._names})
 
     async def press(self, button: str, body: Mapping[str, Any], _key: object = None) -> PressReply:
         """

@@ -204,6 +204,8 @@ class CounterView(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[MessageView, ...] = ()
     """Oldest first; ``CounterClient.mark_read`` puts one away."""
     help: HelpView | None = None
+    names: dict[str, str] = {}
+    """Account -> what its owner is called."""
     epoch: str = ""
     seq: int = 0
     now_ms: int = 0

@@ -8,6 +8,7 @@ while the archive with the accounts (`staff.py`) is away; a change of the accoun
 
     sessions     HASH  SHA-256 of the token -> _Session     sessions_seen  HASH  the same -> last use, Unix ms
     generations  HASH  account -> how often all its sessions were ended
+    names        HASH  account -> what its owner is called, as of the last sign-in or change
     devices      HASH  device id -> _DeviceRecord           devices_seen   HASH  device id -> last use, Unix ms
     secrets      HASH  `places`: the key under which addresses are digested for the audit
 
@@ -104,7 +105,7 @@ def _store_faults() -> Iterator[None]:
 
 def hash_keys(tag: str = "identity") -> tuple[str, ...]:
     """The keys of all that is kept here, each a hash."""
-    nouns = ("generations", "sessions", "sessions_seen", "devices", "devices_seen", "secrets")
+    nouns = ("generations", "names", "sessions", "sessions_seen", "devices", "devices_seen", "secrets")
     return tuple(f"qs:{{{tag}}}:{noun}" for noun in nouns)
 
 
@@ -113,9 +114,9 @@ class _Hashes:
 
     def __init__(self, client: Redis, tag: str) -> None:
         self._client = client
-        self.generations, self.sessions, self.sessions_seen, self.devices, self.devices_seen, self.secrets = hash_keys(
-            tag
-        )
+        keys = hash_keys(tag)
+        self.generations, self.names, self.sessions, self.sessions_seen, self.devices, self.devices_seen = keys[:-1]
+        self.secrets = keys[-1]
 
     async def do(self, *command: str | bytes | int) -> Any:
         """One command."""
@@ -236,8 +237,23 @@ class Sessions:
         await self._hashes.do_all(
             ("HSET", self._hashes.sessions, key, _pack(_Session(identity, now_ms, generation))),
             ("HSET", self._hashes.sessions_seen, key, str(now_ms)),
+            ("HSET", self._hashes.names, identity.name, identity.display_name or identity.name),
         )
         return token
+
+    async def names(self, accounts: Collection[str]) -> dict[str, str]:
+        """What the owners of *accounts* are called; who has not signed in yet is left out."""
+        if not accounts:
+            return {}
+        found = await self._hashes.do("HMGET", self._hashes.names, *accounts)
+        return {name: called.decode() for name, called in zip(accounts, found, strict=True) if called is not None}
+
+    async def rename(self, name: str, display_name: str | None) -> None:
+        """The owner of the account *name* is called so from now on; None: there is no such account any more."""
+        if display_name is None:
+            await self._hashes.do("HDEL", self._hashes.names, name)
+        else:
+            await self._hashes.do("HSET", self._hashes.names, name, display_name)
 
     async def end_all(self, name: str) -> None:
         """End all sessions of *name*."""

@@ -284,6 +284,8 @@ class Staff:
                 said = cast(Said, dict(one for one in _said(after).items() if one not in was))
                 entries = self._changed(after, "change-user", by, also=before.centres, **said)
                 await self._audit.write(connection, *entries)
+        if "display_name" in changes:
+            await self._identities.sessions.rename(name, after.display_name)
         if not _POWERS.isdisjoint(changes):  # also on a repeat, whose first try may have come no further than here
             await self._identities.sessions.end_all(name)
         return after
@@ -349,6 +351,7 @@ class Staff:
             account, _ = await self._to_change(connection, name, by.identity)
             await accounts.remove(connection, name)
             await self._audit.write(connection, *self._changed(account, "remove-user", by))
+        await self._identities.sessions.rename(name, None)
         await self._identities.sessions.end_all(name)
 
     # Within

@@ -144,6 +144,8 @@ class SeatsReply(Anchor, frozen=True, kw_only=True):
     """Who sits where."""
 
     counters: tuple[CounterView, ...]
+    names: dict[str, str]
+    """Account -> what its owner is called, of the accounts that are named here."""
 
 
 class MessageView(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +181,8 @@ class MessagesReply(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: tuple[MessageView, ...]
     help: tuple[HelpView, ...]
+    names: dict[str, str]
+    """Account -> what its owner is called, of the accounts that are named here."""
 
 
 class MessageReply(Anchor, frozen=True, kw_only=True):
@@ -202,6 +206,8 @@ class DeskReply(Anchor, frozen=True, kw_only=True):
     """What was written to this counter and not read yet, oldest first."""
     help: HelpView | None
     """The call for help that nobody has answered."""
+    names: dict[str, str]
+    """Account -> what its owner is called, of the accounts that are named here."""
 
 
 class CounterState(CounterView, frozen=True, kw_only=True):
@@ -250,6 +256,8 @@ class StateReply(Anchor, frozen=True, kw_only=True):
     """By service."""
     assigned: tuple[str, ...]
     """Counters that serve something else today than the centre's file says."""
+    names: dict[str, str]
+    """Account -> what its owner is called, of the accounts that are named here."""
 
 
 class IssuingReply(Anchor, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ export const USER: StaffUser = { name: "practice", display_name: "", roles: ["of
 
 export const BUILDING = invented.centre as unknown as Building;
 
+const NAMES: Record<string, string> = invented.names;
 const PROCEDURES: ProcedureItem[] = invented.procedures;
 
 interface State {
@@ -56,7 +57,7 @@ export class PracticeHall implements Hall {
 
   async read<T>(path: string): Promise<T> {
     if (path.includes("/procedures")) return { procedures: this.found(path), total: PROCEDURES.length } as T;
-    if (path.endsWith("/counters")) return { counters: [this.state.seat, this.colleague()] } as T;
+    if (path.endsWith("/counters")) return { counters: [this.state.seat, this.colleague()], names: NAMES } as T;
     return structuredClone(this.view()) as T;
   }
 
@@ -134,6 +135,7 @@ export class PracticeHall implements Hall {
       recent: ended.sort((a, b) => (b.ended_at_ms ?? 0) - (a.ended_at_ms ?? 0)).slice(0, 12),
       messages: this.state.messages,
       help: this.state.help,
+      names: NAMES,
     };
   }
 

@@ -81,6 +81,16 @@ export interface DeskView extends Anchor {
   messages: StaffMessage[];
   /** The call for help that nobody has answered. */
   help: { message: number; since_ms: number; text: string | null } | null;
+  names: Names;
+}
+
+/** Account → what its owner is called. */
+export type Names = Record<string, string>;
+
+/** Who sits where. */
+export interface Seats {
+  counters: Seat[];
+  names: Names;
 }
 
 /** The answer to a press at a counter; no ticket: nobody waits, or none is in hand. */

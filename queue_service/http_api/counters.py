@@ -46,6 +46,7 @@ from queue_service.http_api.words import (
     Body,
     GivenReason,
     Line,
+    Names,
     Reason,
     Slug,
     TicketIdText,
@@ -160,8 +161,8 @@ def press_operation(
 class Counters:
     """The presses of counter staff, and what they look at."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, dispatch: Dispatch, names: Names) -> None:
+        self._dispatch, self._names = dispatch, names
 
     @press_operation("open", "Take the seat and begin to call", (SeatTaken,), OpenBody)
     async def open_counter(
@@ -314,8 +315,11 @@ class Counters:
         """All counters, for an officer who looks for a seat."""
         configured = await self._dispatch.centre(centre)
         day, records = await self._dispatch.store.read_counters(centre)
-        seats = (views.counter_view(configured, counter.id, records.get(counter.id)) for counter in configured.counters)
-        return views.SeatsReply(counters=tuple(seats), **views.day_anchor(day, self._dispatch.clock.now_ms()))
+        seats = [views.counter_view(configured, counter.id, records.get(counter.id)) for counter in configured.counters]
+        names = await self._names({seat.officer for seat in seats if seat.officer is not None})
+        return views.SeatsReply(
+            counters=tuple(seats), names=names, **views.day_anchor(day, self._dispatch.clock.now_ms())
+        )
 
     @operation(
         "GET",
@@ -339,15 +343,18 @@ class Counters:
         messages, calls = await store.read_messages(centre, counter)
         asked = {id: call for id, call in calls.items() if id == counter}
         due = await store.read_tickets(centre, _most_due(configured, counter, day, heads, now_ms))
+        seat, letters = views.counter_view(configured, counter, record), views.message_views(configured, messages)
+        people = {letter.sender for letter in letters} | ({seat.officer} if seat.officer is not None else set())
         return views.DeskReply(
-            counter=views.counter_view(configured, counter, record),
+            counter=seat,
             ticket=views.ticket_view(configured, in_hand[0]) if in_hand else None,
             lines=views.line_views(configured, counter, heads),
             next=views.ticket_view(configured, due[0]) if due else None,
             parked=tuple(views.ticket_view(configured, ticket) for ticket in parked),
             recent=tuple(views.ticket_view(configured, ticket) for ticket in recent),
-            messages=views.message_views(configured, messages),
+            messages=letters,
             help=next(iter(views.help_views(configured, asked)), None),
+            names=await self._names(people),
             **views.day_anchor(day, now_ms),
         )
 

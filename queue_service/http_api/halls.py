@@ -26,7 +26,7 @@ from queue_service.errors import (
     SignInRequired,
     UnknownBoard,
 )
-from queue_service.http_api.words import BASE, READERS, SUPERVISORS, Body, Line, Streams
+from queue_service.http_api.words import BASE, READERS, SUPERVISORS, Body, Line, Names, Streams
 from queue_service.tickets import State
 
 
@@ -61,8 +61,8 @@ class EventPage(Struct, frozen=True):
 class Halls:
     """The whole of a centre: for supervisors, boards and integrators."""
 
-    def __init__(self, dispatch: Dispatch, streams: Streams) -> None:
-        self._dispatch = dispatch
+    def __init__(self, dispatch: Dispatch, streams: Streams, names: Names) -> None:
+        self._dispatch, self._names = dispatch, names
         self._streams = streams
 
     @operation(
@@ -102,6 +102,7 @@ class Halls:
             no_show=aside(State.NO_SHOW),
             today=views.today_views(tickets.values(), day["day"]),
             assigned=tuple(sorted(read_assignments(day.get("assigned", "")).counters)),
+            names=await self._names({seat.officer for seat in states if seat.officer is not None}),
             **views.day_anchor(day, self._dispatch.clock.now_ms()),
         )
 

@@ -13,7 +13,7 @@ from queue_service.authority import Identity, actor_of, allow
 from queue_service.contract import clean_text, operation
 from queue_service.dispatch import Dispatch
 from queue_service.errors import InboxFull, NotAllowed, NotYourSeat, UnknownCounter
-from queue_service.http_api.words import BASE, OFFICERS, SUPERVISORS, Body, Slug
+from queue_service.http_api.words import BASE, OFFICERS, SUPERVISORS, Body, Names, Slug
 
 
 class MessageBody(Body, frozen=True):
@@ -37,8 +37,8 @@ class ReadBody(Body, frozen=True):
 class Messages:
     """Words among staff."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, dispatch: Dispatch, names: Names) -> None:
+        self._dispatch, self._names = dispatch, names
 
     @operation(
         "POST",
@@ -93,9 +93,9 @@ class Messages:
         """And which counters ask for help."""
         configured = await self._dispatch.centre(centre)
         messages, calls = await self._dispatch.store.read_messages(centre, None)
-        return views.MessagesReply(
-            messages=views.message_views(configured, messages), help=views.help_views(configured, calls)
-        )
+        letters, asking = views.message_views(configured, messages), views.help_views(configured, calls)
+        people = {letter.sender for letter in letters} | {call.officer for call in asking}
+        return views.MessagesReply(messages=letters, help=asking, names=await self._names(people))
 
     async def _press(
         self, centre: str, command: commands.Command, press_id: str, identity: Identity

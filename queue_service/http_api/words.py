@@ -4,7 +4,7 @@ What the doors of `/api/v1` share: addresses, roles, kinds of text, and whoever 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Any, Final, Protocol
 
 from aiohttp import web
@@ -31,6 +31,10 @@ Line = Annotated[str, clean_text(200)]
 GivenReason = Annotated[str, clean_text(200, 1)]
 """Why, in a few words, and never nothing."""
 Language = Annotated[str, Meta(pattern=r"\A[a-z]{2,3}\Z")]
+
+
+Names = Callable[[Collection[str]], Awaitable[dict[str, str]]]
+"""Accounts -> what their owners are called."""
 
 
 class Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -9,11 +9,15 @@ from browser_world import SAME_STRIKE_MS, call_first, strike
 
 
 def test_a_visit_by_keyboard_alone(hall):
-    """Call, recall, start, complete, without touching the mouse after sitting down."""
+    """The menu and away from it, call, recall, start, complete, without touching the mouse after sitting down."""
     hall.issue()
     console = hall.console("q01")
 
-    console.keyboard.press("F2")
+    console.keyboard.press("End")
+    expect(console.locator("#menu button").first).to_be_focused()
+    console.keyboard.press("Escape")
+    expect(console.locator("#menu")).to_have_count(0)
+    strike(console, "Enter")
     expect(console.get_by_role("heading", name="Đang mời")).to_be_visible()
     strike(console, "F4")
     expect(console.get_by_text("Đã gọi 2 lần")).to_be_visible()

@@ -75,7 +75,7 @@ async def test_an_officer_writes_for_the_own_counter_and_to_supervisors_only(hou
         "from another counter": "NOT_YOUR_SEAT",
     } == codes
     assert "NOT_ALLOWED" == (await house.lan.press("messages/read", {"message": 1})).code
-    assert {"messages": [], "help": []} == await room(house.chief)
+    assert {"messages": [], "help": [], "names": {}} == await room(house.chief)
 
 
 async def test_words_are_clean_and_few(house: House) -> None:

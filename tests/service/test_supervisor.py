@@ -124,3 +124,18 @@ async def test_a_place_without_a_reason_or_without_a_where_is_refused(house: Hou
     assert "MALFORMED" == (await house.chief.press(path, {"after": 0, "reason": "  "})).code
     assert "MALFORMED" == (await house.chief.press(path, {"reason": "asked"})).code
     assert "MALFORMED" == (await house.chief.press(path, {"reason": "asked", "after": 100})).code
+
+
+async def test_whoever_is_named_is_called_by_name(house: House) -> None:
+    """Readings say the display name beside the account, and a change of it counts at once."""
+    staff, name = house.service._staff, house.lan.name
+    await house.lan.at("q02", "open")
+    await house.lan.at("q02", "ask-help", text="in phiếu")
+
+    await staff.change(name, house.operator, display_name="Cán bộ quầy hai")
+
+    called = {name: "Cán bộ quầy hai"}
+    for path in ("counters", "counters/q02", "state", "messages"):
+        assert called == (await house.chief.get(path)).value["names"], path
+    await staff.remove(name, house.operator)
+    assert {} == (await house.chief.get("counters")).value["names"]

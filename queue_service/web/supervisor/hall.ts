@@ -3,7 +3,7 @@
  * does not say in full (a step taken back, another configuration, another day) is read again: `apply` then answers null.
  */
 import type { Issuing } from "@shared/words";
-import type { HallTicket, Seat, StaffEvent, StateReply, Today } from "./words";
+import type { HallTicket, Names, Seat, StaffEvent, StateReply, Today } from "./words";
 
 export interface Hall {
   epoch: string;
@@ -15,6 +15,7 @@ export interface Hall {
   tickets: Record<string, HallTicket>;
   today: Record<string, Today>;
   assigned: string[];
+  names: Names;
 }
 
 const NOTHING: Today = { issued: 0, called: 0, waited_ms: 0, served: 0, no_show: 0, cancelled: 0 };
@@ -133,8 +134,9 @@ export function account(actor: string): string {
   return actor.slice(actor.indexOf(":") + 1);
 }
 
-/** An account as people of its own centre call it: without the centre's id in front. */
-export function nameIn(centre: { id: string }, account: string): string {
+/** What the owner of an account is called; where nobody has said, the account without the centre's id in front. */
+export function nameIn(centre: { id: string }, account: string, names: Names): string {
+  if (names[account]) return names[account];
   return account.startsWith(`${centre.id}.`) ? account.slice(centre.id.length + 1) : account;
 }
 

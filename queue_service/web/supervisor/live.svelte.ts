@@ -4,7 +4,7 @@
  */
 import { NoAnswer, read, Refused } from "@shared/api";
 import { Feed, type Link } from "@shared/feed";
-import { apply, hallOf, type Hall } from "./hall";
+import { account, apply, hallOf, type Hall } from "./hall";
 import type { Alarm, Messages, StaffEvent, StateReply } from "./words";
 
 const SURE_EVERY_MS = 60_000;
@@ -17,7 +17,7 @@ const TALK = new Set(["HelpAsked", "HelpAnswered", "MessageSent", "MessageRead"]
 export class Live {
   hall = $state.raw<Hall | null>(null);
   alarms = $state.raw<Alarm[]>([]);
-  messages = $state.raw<Messages>({ messages: [], help: [] });
+  messages = $state.raw<Messages>({ messages: [], help: [], names: {} });
   /** The newest events of the log, in order. */
   events = $state.raw<StaffEvent[]>([]);
   link = $state.raw<Link>({ state: "connecting", sinceMs: Date.now() });
@@ -74,6 +74,8 @@ export class Live {
     this.events = [...this.events.slice(-HISTORY * 3), event];
     if (TALK.has(event.type)) this.soon("messages", READ_AT_MOST_EVERY_MS, SURE_EVERY_MS, () => this.readMessages());
     if (event.type === "CentreChanged") this.told.centreChanged();
+    const sits = event.type === "CounterOpened" ? account(event.officer ?? event.actor) : "";
+    if (sits && !(sits in (this.hall?.names ?? {}))) this.soon("hall", READ_AT_MOST_EVERY_MS, SURE_EVERY_MS, () => this.readHall()); // what they are called
     const hall = this.hall && apply(this.hall, event);
     if (hall) this.hall = hall;
     else {

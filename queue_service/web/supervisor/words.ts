@@ -3,6 +3,9 @@ import type { Centre, Issuing, Ticket } from "@shared/words";
 
 export type Building = Centre & { policy: { classes: { id: Ticket["class"]; promise_s: number }[]; alarms?: { warn_share?: number } } };
 
+/** Account → what its owner is called. */
+export type Names = Record<string, string>;
+
 export interface Placed {
   by: string;
   at_ms: number;
@@ -49,6 +52,7 @@ export interface StateReply {
   no_show: HallTicket[];
   today: Record<string, Today>;
   assigned: string[];
+  names: Names;
 }
 
 export interface StaffEvent {
@@ -95,6 +99,7 @@ export interface Alarm {
 export interface Messages {
   messages: { message: number; at_ms: number; sender: string; counter: string | null; counter_number: number | null; text: string | null }[];
   help: { counter: string; counter_number: number | null; since_ms: number; officer: string; text: string | null }[];
+  names: Names;
 }
 
 export interface PlanFigure {
