@@ -115,7 +115,6 @@ def test_a_seat_taken_over_while_a_press_is_held(little_hall: Hall, wire: Wire, 
     wire.break_at("call-next", where)
     console.keyboard.press("Enter")
     expect(console.get_by_text(KEPT)).to_be_visible()
-    other = hall.person("q03")
     hall.press("q01", "open", by="q03", take_over=True)
 
     wire.mend()
