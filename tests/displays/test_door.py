@@ -227,14 +227,12 @@ async def test_a_screen_that_never_reads_is_cut_and_nobody_else_notices(centre: 
     await until(lambda: [State.LIVE] * 4 == [screen.state for screen in hall.hub.screens()], "all four are live")
     writer.transport.pause_reading()
 
-    began = time.monotonic()
     held = 0
     while len(hall.hub.screens()) == 4:
-        assert time.monotonic() - began < 15
         await centre.record("IssuingSwitched", open=True, text="x" * 2000)
+        for screen in good:
+            await screen.reaches(centre.seq)
         held = max(held, max(s.transport.get_write_buffer_size() for s in hall.hub.screens()))
-    for screen in good:
-        await screen.reaches(centre.seq)
 
     assert held < 256 * 1024
     assert drops + 1 == metrics.OUTBOX_DROPS._value.get()
