@@ -18,6 +18,7 @@ const PAGES: Record<string, string> = {
   board: "displays/web",
   console: "counters/web",
   supervisor: "queue_service/web/supervisor",
+  boards: "queue_service/web/boards",
   phone: "queue_service/web/phone",
   track: "queue_service/web/track",
   start: "queue_service/web/start",

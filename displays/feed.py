@@ -17,10 +17,11 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -29,7 +30,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from displays import metrics
 from displays.board import snapshot
-from displays.hall import Start
+from displays.hall import ScreenState, Start
 from displays.hub import Sink, Word
 from queue_service.clock import Clock
 from queue_service.codec import pack, read_event, read_record, unpack
@@ -50,6 +51,8 @@ START_EVENTS: Final = 128
 """
 Newest events read with a centre's start, so that screens which come back after our restart need no read of their own.
 """
+STATES_S: Final = 3_600
+"""How long it is kept what a process said of its screens that says nothing any more."""
 """How long it is remembered that a board had a screen."""
 CLAIM_S: Final = 600
 BACKOFF_S: Final = (0.05, 2.0)
@@ -231,6 +234,7 @@ class Feed:
         self._suspects_signal = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        self._swept: set[str] = set()
         self._stale_since_ms: int | None = None
         self._is_stopping = False
 
@@ -316,16 +320,32 @@ class Feed:
         """
         await self._do(("SPUBLISH", centre_keys(centre).aside, pack(word)))
 
-    async def note_screens(self, centre: str, boards: Collection[str]) -> None:
+    async def note_screens(self, centre: str, process: str, boards: Mapping[str, ScreenState]) -> None:
         """
-        Remember that *boards* have screens now.
+        Remember which of *boards* have screens now, for as long as a working day, and how these are doing on *process*.
 
         Raises:
             StoreAway: Redis does not answer.
         """
-        key, now_ms = centre_keys(centre).screens, self._clock.now_ms()
-        seen = [word for board in boards for word in (board, now_ms)]
-        await self._do(("HSET", key, *seen), ("EXPIRE", key, HEARD_S))
+        keys, now_ms = centre_keys(centre), self._clock.now_ms()
+        seen = [word for board, state in boards.items() if state.screens for word in (board, now_ms)]
+        own = pack({"at_ms": now_ms, "boards": msgspec.to_builtins(boards)})
+        await self._do(
+            *([("HSET", keys.screens, *seen), ("EXPIRE", keys.screens, HEARD_S)] if seen else ()),
+            ("HSET", keys.screen_states, process, own),
+            ("EXPIRE", keys.screen_states, HEARD_S),
+        )
+        if centre not in self._swept:
+            self._swept.add(centre)
+            await self._forget_processes(keys.screen_states, now_ms)
+
+    async def _forget_processes(self, key: str, now_ms: int) -> None:
+        """Leave out what processes said that are gone since; once for each centre: restarts leave little."""
+        (told,) = await self._do(("HGETALL", key))
+        pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=True)
+        old = [name for name, said in pairs if now_ms - unpack(said)["at_ms"] > STATES_S * 1000]
+        if old:
+            await self._do(("HDEL", key, *old))
 
     async def claim(self, centre: str, seq: int) -> bool:
         """
@@ -383,8 +403,11 @@ class Feed:
 
     def _subscribed(self, channel: str) -> None:
         track = self._by_channel.get(channel)
-        if track is not None:
-            self._suspect(track)
+        if track is None:
+            return
+        self._suspect(track)
+        if channel == track.keys.aside:
+            self._sink.hear(track.centre, {"kind": "unheard"})
 
     # ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -137,9 +137,9 @@ def speak(wire: Wire, turn: Mapping[str, Any]) -> bytes:
     return frame(wire, {"type": "speak", **turn}, None)
 
 
-def board(wire: Wire, settings: Mapping[str, Any]) -> bytes:
-    """For the screens of a board: it has other settings from now on."""
-    return frame(wire, {"type": "board", "board": settings}, None)
+def board(wire: Wire, settings: Mapping[str, Any] | None) -> bytes:
+    """For the screens of a board: it has these settings from now on; None: a change may have been missed, read them."""
+    return frame(wire, {"type": "board"} if settings is None else {"type": "board", "board": settings}, None)
 
 
 def frame(wire: Wire, message: Mapping[str, Any], at: Cursor | None) -> bytes:
@@ -182,6 +182,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     screen: _Name = ""
     speaks: bool = False
     """It takes the turns of the voice: it has a loudspeaker, and nobody has muted it."""
+    build: _Name = ""
+    """The pages that it began with, as this or another process named them."""
 
     def cursor(self) -> Cursor | None:
         """What the screen has already; None asks for a snapshot."""

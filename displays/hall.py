@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from msgspec import Struct
+
 from displays import board, frames
 from displays.frames import Cursor, Once, Wire
 from queue_service.codec import read_event
@@ -111,6 +113,22 @@ class Confirmed:
         late = {name for board, name in (self.expected or {}).items() if board not in self.shown}
         missing = [name for name in self.missing if name in late]
         return {"call": seq, "shown": len(self.shown), "spoken": len(self.spoken), "of": of, "missing": missing}
+
+
+class ScreenState(Struct, frozen=True):
+    """How the screens of one board are doing, as one process knows it; times are Unix milliseconds."""
+
+    screens: int = 0
+    loudspeakers: int = 0
+    builds: tuple[str, ...] = ()
+    """The pages that its screens run."""
+    shown_at_ms: int | None = None
+    """When it last confirmed a call."""
+    lag_ms: int | None = None
+    """From the press of that call to its confirmation."""
+    spoken_at_ms: int | None = None
+    unspoken: str | None = None
+    """Why the newest sound was not heard; None when it was."""
 
 
 class Hall:

@@ -10,14 +10,17 @@ pending when a screen's turn comes goes out in one write.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from displays import frames, metrics
 from displays.frames import Close, Cursor, Wire
-from displays.hall import CALLS, Confirmed, Event, Form, Hall, Numbered, Start
+from displays.hall import CALLS, Confirmed, Event, Form, Hall, Numbered, ScreenState, Start
 from displays.screen import FULL_BYTES, STUCK_S, Screen, State
 from queue_service.clock import Clock
 from queue_service.codec import read_event
@@ -47,6 +50,7 @@ CALLS_RETOLD: Final = 12
 """A console that comes is told of so many of the newest calls."""
 NOTE_SCREENS_EVERY: Final = 2
 """Ticks between two notes of which boards have screens."""
+BUILDS_TOLD: Final = 8
 GOODBYE_S: Final = 3.0
 """How long all screens together may take to say goodbye when the process stops."""
 
@@ -55,7 +59,7 @@ _LIVE: Final = State.LIVE  # looked up once: an enum's member costs as much as t
 Word = Mapping[str, Any]
 """
 What processes tell each other besides events, by ``kind``: ``confirmed`` (``calls``: [board, seq, spoken] each), and
-``board`` (``board`` has other ``settings`` now).
+``board`` (``board`` has other ``settings`` now).  ``unheard`` is said by nobody: words may have been missed.
 """
 
 Expects = Callable[[str, str], Awaitable[Mapping[str, str]]]
@@ -112,8 +116,8 @@ class Source(Protocol):
         """Say *word* to every process that follows *centre*, this one included."""
         ...
 
-    async def note_screens(self, centre: str, boards: Collection[str]) -> None:
-        """Remember that *boards* have screens now."""
+    async def note_screens(self, centre: str, process: str, boards: Mapping[str, ScreenState]) -> None:
+        """Remember which of *boards* have screens on *process* now, and how these are doing."""
         ...
 
     async def claim(self, centre: str, seq: int) -> bool:
@@ -142,6 +146,10 @@ class _Audience:
         self._goal = 0
         self._told: dict[int, None] = {}
         self._news: list[tuple[str, int, bool]] = []
+        self._states: dict[str, ScreenState] = {}
+        """What each board confirmed last; its screens are counted when somebody is told."""
+        self.changed: dict[str, Mapping[str, Any]] = {}
+        """Settings that boards were given while this process looked: for screens that had read older ones."""
         self.noted: set[str] = set()
         """Boards of which it was noted that they had a screen here; ticks note those that have one still."""
 
@@ -225,13 +233,34 @@ class _Audience:
         self._told, self._news = {}, []
         return told, news
 
-    def boards(self) -> set[str]:
-        """The boards that have a live screen in this process."""
+    def confirmed(self, board: str, **what: Any) -> None:
+        """Remember what *board* has done last; nothing: that it had a screen."""
+        self._states[board] = msgspec.structs.replace(self._states.get(board, ScreenState()), **what)
+
+    def states(self, build: str) -> dict[str, ScreenState]:
+        """How every board is doing that has, or had, a screen; a screen that named no pages has those of *build*."""
+        screens: dict[str, list[Screen]] = {board: [] for board in self._states}
+        for screen in self.live:
+            if screen.identity.is_board and not screen.projection.hears_confirmations:
+                screens.setdefault(screen.board, []).append(screen)
         return {
-            screen.board
-            for screen in self.live
-            if screen.identity.is_board and not screen.projection.hears_confirmations
+            board: msgspec.structs.replace(
+                self._states.get(board, ScreenState()),
+                screens=len(own),
+                loudspeakers=sum(screen.speaks for screen in own),
+                builds=tuple(sorted({screen.build or build for screen in own}))[:BUILDS_TOLD],
+            )
+            for board, own in screens.items()
         }
+
+    def tell_board(self, board: str | None, settings: Mapping[str, Any] | None) -> None:
+        """Give the screens of *board*, or of all boards, their settings, or have them read."""
+        made: dict[Wire, bytes] = {}
+        for screen in self.live:
+            if screen.board == (board or screen.board) and not screen.projection.hears_confirmations:
+                if screen.wire not in made:
+                    made[screen.wire] = frames.board(screen.wire, settings)
+                screen.transport.write(made[screen.wire])
 
     def tell_staff(self, calls: list[dict[str, Any]], readers: Iterable[Screen]) -> None:
         """Give those of *readers* who hear confirmations the state of *calls*."""
@@ -253,7 +282,8 @@ class Hub:
     """
 
     def __init__(self, source: Source, clock: Clock, expects: Expects | None = None, build: str = "") -> None:
-        self._build = build
+        self.build = build
+        self._id = secrets.token_hex(6)
         self._source = source
         self._expects = expects
         self._errands: set[asyncio.Task[None]] = set()
@@ -420,6 +450,8 @@ class Hub:
         if audience is None:
             return
         audience.hall.add(raw, event)
+        if event["type"] == "CentreChanged":
+            audience.changed.clear()  # with its file every board may have others, and every page reads its own anew
         for callback in audience.listeners:
             self._loop.call_soon(callback, event)
         self._write_soon(audience)
@@ -455,9 +487,11 @@ class Hub:
                     if audience.hall.confirm(board, seq, spoken=spoken):
                         self._tell_soon(audience, seq)
             case "board":
-                for screen in audience.live:
-                    if screen.board == word["board"] and not screen.projection.hears_confirmations:
-                        screen.transport.write(frames.board(screen.wire, word["settings"]))
+                audience.changed[word["board"]] = word["settings"]
+                audience.tell_board(word["board"], word["settings"])
+            case "unheard":
+                audience.changed.clear()
+                audience.tell_board(None, None)
 
     # ── what a connection calls ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -503,7 +537,7 @@ class Hub:
         if cursor is None or not await self._resume(screen, cursor):
             if screen.state is not State.REPLAY:
                 return
-            screen.write(hall.snapshot(screen.wire, self._clock.now_ms(), self._build), hall.cursor)
+            screen.write(hall.snapshot(screen.wire, self._clock.now_ms(), self.build), hall.cursor)
             metrics.SENT_SNAPSHOTS.inc()
             metrics.JOINED_BY_SNAPSHOT.inc()
         if screen.state is not State.REPLAY:
@@ -515,9 +549,13 @@ class Hub:
         if screen.projection.hears_confirmations:
             if calls := hall.newest_calls(CALLS_RETOLD):
                 audience.tell_staff(calls, (screen,))
-        elif screen.identity.is_board and screen.board not in audience.noted:
-            audience.noted.add(screen.board)
-            self._errand(self._source.note_screens, hall.centre, {screen.board})
+        else:
+            if (settings := audience.changed.get(screen.board)) is not None:
+                screen.transport.write(frames.board(screen.wire, settings))
+            if screen.identity.is_board and screen.board not in audience.noted:
+                audience.noted.add(screen.board)
+                audience.confirmed(screen.board)
+                self._errand(self._source.note_screens, hall.centre, self._id, audience.states(self.build))
         if screen.sent < hall.seq:
             self._full[screen] = None
             self._revisit_soon()
@@ -531,9 +569,20 @@ class Hub:
         event = hall.find(seq)
         if event is not None and not spoken and seq > screen.joined_at:
             metrics.PRESS_TO_BOARD.observe(max(0, self._clock.now_ms() - event.at_ms) / 1000)
-        audience = self._audiences[hall.centre]
+        audience, now_ms = self._audiences[hall.centre], self._clock.now_ms()
+        if spoken:
+            audience.confirmed(screen.board, spoken_at_ms=now_ms, unspoken=None)
+        else:
+            is_live = event is not None and seq > screen.joined_at
+            lag_ms = max(0, now_ms - event.at_ms) if event is not None and is_live else None
+            audience.confirmed(screen.board, shown_at_ms=now_ms, lag_ms=lag_ms)
         audience.note_own(screen.board, seq, spoken=spoken)
         self._tell_soon(audience, seq)
+
+    def not_heard(self, screen: Screen, reason: str) -> None:
+        """Nobody heard a call at *screen*."""
+        metrics.VOICE_FAILED.labels(reason).inc()
+        self._audiences[screen.hall.centre].confirmed(screen.board, unspoken=reason)
 
     # ── confirmations ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -601,7 +650,7 @@ class Hub:
                         screen.close(Close.RESYNC)
                     return welcomed
             if not welcomed:
-                screen.write(frames.resumed(screen.wire, cursor, self._clock.now_ms(), self._build), cursor)
+                screen.write(frames.resumed(screen.wire, cursor, self._clock.now_ms(), self.build), cursor)
                 metrics.SENT_RESUMED.inc()
                 metrics.JOINED_BY_CURSOR.inc()
                 welcomed = True
@@ -697,7 +746,7 @@ class Hub:
                 lag = max(lag, max((audience.hall.seq - screen.sent for screen in audience.live), default=0))
                 audience.tick_due = True
                 self._write_soon(audience)
-                if self._ticks % NOTE_SCREENS_EVERY == 0 and (boards := audience.boards()):
-                    self._errand(self._source.note_screens, centre, boards)
+                if self._ticks % NOTE_SCREENS_EVERY == 0 and (states := audience.states(self.build)):
+                    self._errand(self._source.note_screens, centre, self._id, states)
             metrics.LAG_EVENTS.set(lag)
             metrics.HALLS.set(len(self._audiences))

@@ -85,6 +85,7 @@ class Screen:
 
     __slots__ = (
         "board",
+        "build",
         "form",
         "full_since",
         "hall",
@@ -110,6 +111,8 @@ class Screen:
         self.name = identity.name
         self.speaks = False
         """It has a loudspeaker, as its hello said."""
+        self.build = ""
+        """The pages it runs, as its hello said."""
         self.state = State.HELLO
         self.sent = 0
         """Seq of the newest event written."""

@@ -289,6 +289,7 @@ class Door:
         if hello.screen:
             screen.name = hello.screen
         screen.speaks = hello.speaks
+        screen.build = hello.build
         await self.hub.begin(screen, hello.cursor())
         return True
 
@@ -302,7 +303,7 @@ class Door:
                 screen.close(Close.BAD_FRAME)
                 return
             if isinstance(said, Unspoken):
-                metrics.VOICE_FAILED.labels(said.reason).inc()
+                self.hub.not_heard(screen, said.reason)
                 continue
             self.hub.confirm(screen, said.seq, spoken=isinstance(said, frames.Spoken))
 

@@ -16,13 +16,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
 from displays.frames import Close, Wire
-from displays.hall import PUBLIC, Hall, Start
+from displays.hall import PUBLIC, Hall, ScreenState, Start
 from displays.hub import Hub, Sink, Word
 from displays.screen import Identity, Screen
 from loadtest.access import Refused
@@ -177,7 +177,7 @@ class _Source:
     async def tell(self, centre: str, word: Word) -> None:
         """Nobody else listens."""
 
-    async def note_screens(self, centre: str, boards: Collection[str]) -> None:
+    async def note_screens(self, centre: str, process: str, boards: Mapping[str, ScreenState]) -> None:
         """Nobody asks."""
 
     async def claim(self, centre: str, seq: int) -> bool:  # noqa: ARG002

@@ -267,7 +267,7 @@ class Service:
             self._dispatch = Dispatch(store, self.clock, mirrors.read, catalogues, self._audit)
             wants = self._dispatch.wants_second_factor
             self._staff = Staff(self._archive, self._identities, passwords, self._audit, wants)
-            self._book = BoardBook(self._dispatch)
+            self._book = BoardBook(self._dispatch, self._audit)
             centres = await self._centres(catalogues)
             dossiers = DossierStore(self._archive)
             relay = Relay(self._dispatch, dossiers)
@@ -409,7 +409,7 @@ class Service:
             Halls(self._dispatch, boards, self._identities.sessions.names),
             Messages(self._dispatch, self._identities.sessions.names),
             Alarms(self._dispatch),
-            board_door.BoardDoor(self._book, media),
+            board_door.BoardDoor(self._book, media, hub.build, self.clock),
             Plans(self._dispatch, play_plan),
             Dossiers(self._registry, self.settings.public_url),
             Track(self._registry),

@@ -144,6 +144,9 @@ Action = Literal[
     "create-device",
     "revoke-device",
     "look-up-dossier",
+    "change-board",
+    "reset-board",
+    "bring-media",
 ]
 """What the audit tells of besides presses; each has its words in every language."""
 
@@ -173,6 +176,19 @@ class Said(TypedDict, total=False):
     version: str
     before: str | None
     press: str | None
+    zones: list[str]
+    layout: str
+    counter: str
+    theme: str
+    motto: bool
+    logo: str
+    notices: int
+    media: list[str]
+    picture_s: int
+    late_s: int
+    speaks: bool
+    inches: float
+    distance_m: float
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):

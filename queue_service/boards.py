@@ -9,13 +9,15 @@ shows what the file says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 from msgspec import inspect as shapes
 
+from queue_service.audit import Audit
+from queue_service.authority import Said
 from queue_service.centre import Board, BoardSettings, Centre
 from queue_service.centre_file import board_mistakes
 from queue_service.dispatch import Dispatch
@@ -36,13 +38,44 @@ class Change(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A board as it is now: *change* is who last changed it, None as the file has it."""
+    """A board as it is now: *by* is who last changed it, None as the file has it; times are Unix milliseconds."""
 
     board: Board
     by: str | None
     changed_at_ms: int | None
     seen_at_ms: int | None
     is_connected: bool
+    screens: int
+    """How many are connected, on all workers."""
+    loudspeakers: int
+    """How many of them sound."""
+    builds: tuple[str, ...]
+    """The pages they run; others than the service hands out load themselves anew when no call is fresh."""
+    shown_at_ms: int | None
+    """When one of them last confirmed that a call stood on it."""
+    lag_ms: int | None
+    """From the press of that call to the confirmation; None for a call that it found when it came."""
+    spoken_at_ms: int | None
+    unspoken: str | None
+    """Why nobody heard the newest announcement: locked, away or broken."""
+
+
+def _state(told: Iterable[Mapping[str, Any]], board: str, now_ms: int) -> dict[str, Any]:
+    """How *board* is doing, from what each process said: screens of those that speak still, the newest of the rest."""
+    own = [(one["at_ms"], one["boards"][board]) for one in told if board in one["boards"]]
+    live = [state for at_ms, state in own if now_ms - at_ms < NOW_MS]
+    nothing: Mapping[str, Any] = {}
+    confirmed = [state for _, state in own if state["shown_at_ms"]]
+    shown = max(confirmed, key=lambda state: state["shown_at_ms"], default=nothing)
+    return {
+        "screens": sum(state["screens"] for state in live),
+        "loudspeakers": sum(state["loudspeakers"] for state in live),
+        "builds": tuple(sorted({build for state in live for build in state["builds"]})),
+        "shown_at_ms": shown.get("shown_at_ms"),
+        "lag_ms": shown.get("lag_ms"),
+        "spoken_at_ms": max((state["spoken_at_ms"] for _, state in own if state["spoken_at_ms"]), default=None),
+        "unspoken": next((state["unspoken"] for state in live if state["unspoken"]), None),
+    }
 
 
 _shape: Final = shapes.type_info(BoardSettings)
@@ -75,15 +108,21 @@ def judge(centre: Centre, settings: BoardSettings) -> None:
 
 
 class BoardBook:
-    """The boards of all centres."""
+    """
+    The boards of all centres.
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    Args:
+        audit: is told who changed what.
+    """
+
+    def __init__(self, dispatch: Dispatch, audit: Audit) -> None:
+        self._dispatch, self._audit = dispatch, audit
 
     async def read(self, centre_id: str) -> list[Entry]:
         """Every board of the centre as it is now, in the order of the file."""
         centre = await self._dispatch.centre(centre_id)
-        changed, seen = await self._dispatch.store.read_boards(centre_id)
+        store = self._dispatch.store
+        (changed, seen), told = await asyncio.gather(store.read_boards(centre_id), store.read_screens(centre_id))
         now_ms = self._dispatch.clock.now_ms()
         entries = []
         for board in centre.boards:
@@ -95,6 +134,7 @@ class BoardBook:
                     changed_at_ms=change.at_ms if change else None,
                     seen_at_ms=seen_at_ms,
                     is_connected=seen_at_ms is not None and now_ms - seen_at_ms < NOW_MS,
+                    **_state(told, board.id, now_ms),
                 )
             )
         return entries
@@ -121,6 +161,7 @@ class BoardBook:
         """
         centre, _ = await self._dispatch.in_force(centre_id)
         configured = centre.board(board_id)
+        before = effective(centre, configured, _read(await self._dispatch.store.read_board(centre_id, board_id)))
         change = None
         if settings is not None:
             judge(centre, settings)
@@ -130,7 +171,26 @@ class BoardBook:
         await self._dispatch.store.put_board(
             centre_id, board_id, None if change is None else msgspec.json.encode(change), word
         )
+        if now != before or settings is None:
+            self._audit.note(
+                self._audit.entry(
+                    self._dispatch.clock.now_ms(),
+                    centre=centre_id,
+                    actor=by,
+                    action="reset-board" if settings is None else "change-board",
+                    object=f"board:{board_id}",
+                    **_differences(before, now),
+                )
+            )
         return now
+
+    def brought(self, centre_id: str, file: str, by: str) -> None:
+        """A picture or film has been brought."""
+        self._audit.note(
+            self._audit.entry(
+                self._dispatch.clock.now_ms(), centre=centre_id, actor=by, action="bring-media", object=f"media:{file}"
+            )
+        )
 
     async def showing(self, centre_id: str, counter: str) -> dict[str, str]:
         """Names of the boards that should show a call at *counter*: those that had a screen today."""
@@ -150,6 +210,15 @@ class BoardBook:
                 else place.zone in entry.board.zones
             )
         }
+
+
+def _differences(before: Board, now: Board) -> Said:
+    """The settings that are others now, as the audit tells them: of what somebody typed only whether and how much."""
+    changed: dict[str, object] = {}
+    for name in BoardSettings.__struct_fields__:
+        if (value := getattr(now, name)) != getattr(before, name):
+            changed[name] = len(value) if name == "notices" else bool(value) if name == "motto" else value
+    return msgspec.convert(msgspec.to_builtins(changed), Said)
 
 
 def _read(stored: bytes | None) -> Change | None:

@@ -78,6 +78,11 @@ class CentreKeys:
         return self._beside("kiosks")
 
     @property
+    def screen_states(self) -> str:
+        """HASH: process -> how the screens of each board are doing there, and when it said so (msgpack).  For a day."""
+        return self._beside("screen_states")
+
+    @property
     def board_settings(self) -> str:
         """HASH: board -> its settings as they were changed while it runs (JSON); without: as the file has them."""
         return self._beside("board_settings")

@@ -24,6 +24,7 @@ PAGES: Final[Mapping[str, str]] = {
     "/console/{centre}": "console",
     "/admin/{centre}": "admin",
     "/supervisor/{centre}": "supervisor",
+    "/boards/{centre}": "boards",
     "/t/{centre}/{ticket}": "phone",
     "/track": "track",
 }

@@ -245,6 +245,11 @@ class TicketStore:
         changed, seen = await self._read_together([("HGETALL", keys.board_settings), ("HGETALL", keys.screens)])
         return dict(_pairs(changed)), {board: int(at_ms) for board, at_ms in _pairs(seen)}
 
+    async def read_screens(self, centre: str) -> list[Mapping[str, Any]]:
+        """What each process last said of its screens: ``at_ms`` (Unix), and ``boards``: board -> how it is doing."""
+        told = await self._read("HGETALL", centre_keys(centre).screen_states)
+        return [unpack(said) for _, said in _pairs(told)]
+
     async def read_board(self, centre: str, board: str) -> bytes | None:
         """The changed settings of one board, or None."""
         return cast("bytes | None", await self._read("HGET", centre_keys(centre).board_settings, board))

@@ -153,7 +153,7 @@ class Caller:
             offered += (f"queue.token.{self.token}",)
         websocket = await self.session.ws_connect(self.url(path), protocols=offered)
         watcher = Watcher(websocket)
-        await watcher.say(type="hello", epoch=hello.get("epoch"), seq=hello.get("seq"), screen="test")
+        await watcher.say(type="hello", **{"epoch": None, "seq": None, "screen": "test", **hello})
         return watcher
 
 

@@ -14,7 +14,7 @@ import { Mouth } from "./voice";
 
 /** Screens do not all ask in the same instant. */
 const RETRY_MS = 5_000;
-const SPREAD_MS = 1_000;
+const SPREAD_MS = 3_000;
 const MOST_UNSHOWN = 512;
 /** What this page had shown when it loaded itself anew. */
 const SHOWN = "qs.shown";
@@ -142,15 +142,18 @@ export class Screen extends Hall {
       path: `${address}/stream`,
       token: this.token,
       screen: this.boardId,
-      onSnapshot: (snapshot, _seq, epoch) => {
-        if (this.view) this.loadSoon(); // its settings may have changed while nobody could tell
-        this.begin(snapshot, epoch);
-      },
+      onSnapshot: (snapshot, _seq, epoch) => this.begin(snapshot, epoch),
       onEvent: (event, seq) => this.take(event, seq),
-      onLink: (changed) => (this.link = changed),
+      onLink: (changed) => {
+        if (changed.state === "live" && this.link.state === "lost") this.loadSoon(); // its settings may have changed while nobody could tell
+        this.link = changed;
+      },
       onSpeak: (turn, epoch) => mouth.take(turn, epoch),
       speaks: () => this.speaks,
-      onBoard: (settings) => (this.board = settings),
+      onBoard: (settings) => {
+        if (settings) this.board = settings;
+        else this.loadSoon();
+      },
       onNewBuild: this.onNewBuild,
       onClock: (measured) => this.setClock(measured),
     });

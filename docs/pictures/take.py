@@ -1,5 +1,5 @@
 """
-Takes the pictures of the documents: ``make pictures``.
+Takes the pictures of the documents: ``make pictures``; with ``boards`` as its only word those of the boards alone.
 
 A private service plays a day at 60 times its speed; a Chromium on this machine looks at its pages.  What it sees is
 written as PNG with a palette, so that a picture stays small.
@@ -18,7 +18,7 @@ import tempfile
 import urllib.request
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,15 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 LIVES_S = 45.0
 """How long the hall fills before the first picture."""
 COLOURS = 255
+LAYOUTS = (
+    ("board", "ba"),
+    ("board-counters", "quay"),
+    ("board-departments", "linh-vuc"),
+    ("board-counter-top", "q01"),
+)
+"""A name for the pictures, and the board of the example that has the layout."""
+SHAPES = (("", "day", 1920, 1080), ("-night", "night", 1080, 1920))
+OTHERS = (("board-portrait", "ba", "day", 1080, 1920), ("board-4k", "ba", "night", 3840, 2160))
 
 
 @asynccontextmanager
@@ -82,16 +91,40 @@ async def shoot(page: Page, name: str) -> None:
     print(f"{name}.png", (HERE / f"{name}.png").stat().st_size // 1024, "kB")
 
 
-async def take(browser: Browser, demo: dict[str, Any]) -> None:
-    """All pictures."""
-    base, hall = demo["base"], demo["centres"][CENTRE]
-    board = next(device for device in hall["boards"] if device["id"] == "ba")
-    address = f"{base}/board/{CENTRE}/{board['id']}?mute&theme=light#token={board['token']}"
-    for name, width, height in (("board", 1920, 1080), ("board-portrait", 1080, 1920)):
+async def boards(browser: Browser, demo: dict[str, Any]) -> None:
+    """Every layout of a board, across by day and upright by night; calls also upright by day, and large by night."""
+    hall = demo["centres"][CENTRE]
+    tokens = {device["id"]: device["token"] for device in hall["boards"]}
+    leave = seat_somebody(demo["base"], hall)
+    shapes = [(f"{name}{shape}", id, *size) for name, id in LAYOUTS for shape, *size in SHAPES]
+    for name, id, theme, width, height in [*shapes, *OTHERS]:
+        address = f"{demo['base']}/board/{CENTRE}/{id}?mute&theme={theme}#token={tokens[id]}"
         async with a_page(browser, address, width, height) as page:
-            await page.wait_for_timeout(9000)
+            await page.locator("[data-call]").first.wait_for(timeout=60_000)
+            await page.wait_for_timeout(3000)
             await shoot(page, name)
+    leave()
 
+
+def seat_somebody(base: str, hall: dict[str, Any]) -> Callable[[], None]:
+    """Call a visitor to the counter that the demo leaves free; gives what serves them and closes it again."""
+    person = next(person for person in hall["staff"] if person.get("counter") == "q01")
+    proof = {"name": person["name"], "password": person["password"], "bearer": True}
+    token = ask(f"{base}/api/v1/session", proof, "", "picture-session")["token"]
+    issue(base, hall["kiosks"][0]["token"], f"picture-{os.getpid()}-top")
+
+    def press(*steps: str) -> None:
+        for step in steps:
+            address = f"{base}/api/v1/centres/{CENTRE}/counters/q01/{step}"
+            ask(address, {}, token, f"picture-{os.getpid()}-{step}")
+
+    press("open", "call-next")
+    return lambda: press("start", "complete", "close")
+
+
+async def take(browser: Browser, demo: dict[str, Any]) -> None:
+    """All pictures but those of the boards."""
+    base, hall = demo["base"], demo["centres"][CENTRE]
     kiosk = hall["kiosks"][0]
     async with a_page(browser, f"{base}/kiosk/{CENTRE}/{kiosk['id']}#token={kiosk['token']}", 1080, 1920) as page:
         await page.wait_for_timeout(3000)
@@ -103,6 +136,7 @@ async def take(browser: Browser, demo: dict[str, Any]) -> None:
         await page.wait_for_timeout(2500)
         await shoot(page, "phone")
     await control_room(browser, base, hall)
+    await board_room(browser, base, hall)
     await officer.close()
 
 
@@ -173,16 +207,33 @@ async def control_room(browser: Browser, base: str, hall: dict[str, Any]) -> Non
             await shoot(page, name)
 
 
+async def board_room(browser: Browser, base: str, hall: dict[str, Any]) -> None:
+    """The page about boards, with a change that is not saved yet."""
+    person = next(person for person in hall["staff"] if "supervisor" in person["roles"])
+    async with a_page(browser, f"{base}/boards/{CENTRE}?board=ba", 1366, 1024) as page:
+        await page.locator("input[autocomplete=username]").fill(person["name"])
+        await page.locator("input[type=password]").fill(person["password"])
+        await page.locator("form button").click()
+        await page.locator("[data-preview] [data-call]").first.wait_for()
+        await page.locator("form select").first.select_option("counters")
+        await page.wait_for_timeout(2500)
+        await shoot(page, "boards")
+
+
 def issue(base: str, token: str, key: str) -> str:
     """Take a number at the kiosk's door; the id of the ticket."""
-    request = urllib.request.Request(  # noqa: S310 - our own service
-        f"{base}/api/v1/centres/{CENTRE}/tickets",
-        json.dumps({"service": "vpdkdd"}).encode(),
-        {"Authorization": f"Bearer {token}", "Idempotency-Key": key, "Content-Type": "application/json"},
-    )
+    id: str = ask(f"{base}/api/v1/centres/{CENTRE}/tickets", {"service": "vpdkdd"}, token, key)["ticket"]["id"]
+    return id
+
+
+def ask(address: str, body: dict[str, Any], token: str, key: str) -> dict[str, Any]:
+    """A press of somebody who is not in the browser."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers |= {"Idempotency-Key": key, "Content-Type": "application/json"}
+    request = urllib.request.Request(address, json.dumps(body).encode(), headers)  # noqa: S310 - our own service
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own service
-        id: str = json.load(answer)["ticket"]["id"]
-        return id
+        told: dict[str, Any] = json.load(answer)
+        return told
 
 
 def with_palette(png: bytes) -> bytes:
@@ -263,7 +314,11 @@ async def main() -> None:
     async with a_living_hall() as demo, async_playwright() as playwright:
         await asyncio.sleep(LIVES_S)
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        await take(browser, demo)
+        await boards(browser, demo)
+        if sys.argv[1:] == ["boards"]:
+            await board_room(browser, demo["base"], demo["centres"][CENTRE])
+        else:
+            await take(browser, demo)
         await browser.close()
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from queue_service.authority import Identity, actor_of
 from queue_service.boards import BoardBook, Entry
 from queue_service.centre import Board, BoardSettings
+from queue_service.clock import Clock
 from queue_service.contract import operation
 from queue_service.errors import Malformed, TooLarge, UnknownBoard, UnsupportedType
 from queue_service.http_api.words import BASE, SUPERVISORS
@@ -23,6 +24,9 @@ class BoardsReply(Struct, frozen=True):
 
     boards: tuple[Entry, ...]
     media: tuple[str, ...]
+    build: str
+    """The pages that the service hands out."""
+    now_ms: int
 
 
 class BoardReply(Struct, frozen=True):
@@ -40,16 +44,19 @@ class MediaReply(Struct, frozen=True):
 class BoardDoor:
     """The boards of a centre, for those who answer for them."""
 
-    def __init__(self, book: BoardBook, media: Media) -> None:
+    def __init__(self, book: BoardBook, media: Media, build: str, clock: Clock) -> None:
         self._book = book
         self._media = media
+        self._build = build
+        self._clock = clock
 
     @operation(
         "GET", BASE + "/boards", summary="All boards", roles=SUPERVISORS, answers={200: BoardsReply}, tags=("boards",)
     )
     async def read_boards(self, centre: str) -> BoardsReply:
-        """What each shows, who changed it, and whether a screen of it is connected."""
-        return BoardsReply(tuple(await self._book.read(centre)), tuple(self._media.files(centre)))
+        """What each shows, who changed it, and how its screens are doing."""
+        boards = tuple(await self._book.read(centre))
+        return BoardsReply(boards, tuple(self._media.files(centre)), self._build, self._clock.now_ms())
 
     @operation(
         "GET",
@@ -101,10 +108,11 @@ class BoardDoor:
         tags=("boards",),
         stream=True,
     )
-    async def bring_media(self, centre: str, request: web.Request) -> web.Response:
+    async def bring_media(self, centre: str, request: web.Request, identity: Identity) -> web.Response:
         """PNG, JPEG, WebP, MP4 or WebM, known by its content, as the body itself; the same file again is the same."""
         await self._book.read(centre)  # there is such a centre
         name = await self._media.keep(centre, request.content)
+        self._book.brought(centre, name, actor_of(identity))
         return web.json_response({"file": name}, status=201, headers={"Cache-Control": "no-store"})
 
 

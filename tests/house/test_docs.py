@@ -23,6 +23,7 @@ from loadtest.__main__ import main as loadtest_command
 from queue_service.centre import Policy
 from queue_service.cli import commands
 from queue_service.errors import CODES
+from queue_service.legible import letters, read_from_m
 from queue_service.settings import EXPLAINED
 
 ROOT = Path(__file__).parents[2]
@@ -289,6 +290,14 @@ def test_pictures_are_small_and_of_the_size_of_their_screen():
     sizes = {
         "board": (1920, 1080),
         "board-portrait": (1080, 1920),
+        "board-night": (1080, 1920),
+        "board-counters": (1920, 1080),
+        "board-counters-night": (1080, 1920),
+        "board-departments": (1920, 1080),
+        "board-departments-night": (1080, 1920),
+        "board-counter-top": (1920, 1080),
+        "board-counter-top-night": (1080, 1920),
+        "boards": (1366, 1024),
         "kiosk": (1080, 1920),
         "console": (1366, 768),
         "phone": (390, 844),
@@ -303,6 +312,26 @@ def test_pictures_are_small_and_of_the_size_of_their_screen():
         assert size == struct.unpack(">II", png[16:24])
         assert 3 == png[25], "a palette"
         assert len(png) < 150_000
+
+    large = (ROOT / "docs/pictures/board-4k.png").read_bytes()
+    assert (3840, 2160) == struct.unpack(">II", large[16:24])
+    assert len(large) < 250_000
+
+
+def test_the_heights_of_letters_are_those_that_boards_reach():
+    """The table of the boards' page, from the geometry itself."""
+    rows = {
+        "`calls`, the call": ("calls", 55, 12, 1, "call_mm"),
+        "`calls`, the rows": ("calls", 55, 12, 1, "number_mm"),
+        "`counters`, eight": ("counters", 55, 12, 8, "number_mm"),
+        "`departments`, four": ("departments", 55, 12, 4, "number_mm"),
+        "`counter-top`": ("counter-top", 15.6, 6, 1, "number_mm"),
+    }
+    page = text("docs/boards.md")
+    for name, (layout, inches, metres, n, which) in rows.items():
+        heights = [getattr(letters(layout, inches, metres, n, is_upright=up), which) for up in (False, True)]
+        cells = " | ".join(f"{height:.0f} mm | {read_from_m(height):.1f} m" for height in heights)
+        assert f"| {name} | {inches}″ | {cells} |" in page
 
 
 def test_pages_say_nothing_of_what_is_not_theirs():

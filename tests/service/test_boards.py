@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from displays import hub
 from queue_service.app import Service
 from queue_service.centre import Board
-from service_world import Caller, House, a_hall, a_house, a_service, until
+from service_world import DEADLINE_S, Caller, House, a_hall, a_house, a_service, until
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(40)
@@ -79,10 +79,10 @@ async def test_a_changed_board_reaches_its_screens_at_every_worker(house: House,
     answer = await change(house, layout="counters", theme="night", notices=[notice])
 
     assert answer.status == 200, answer.raw
-    await until(lambda: [one for one in screen.frames if one["type"] == "board"], "the frame")
-    told = next(one for one in screen.frames if one["type"] == "board")["board"]
+    await until(lambda: told_of(screen), "the frame")
+    told = told_of(screen)[0]
     assert (told["layout"], told["theme"], told["notices"][0]["text"]) == ("counters", "night", "Chiều nay nghỉ.")
-    assert not [one for one in side.frames if one["type"] == "board"]
+    assert not told_of(side)
     late = (await at(house.board, other).get("boards/hall")).value["board"]
     assert late == told
     listed = (await at(house.chief, other).get("boards")).value["boards"]
@@ -91,6 +91,106 @@ async def test_a_changed_board_reaches_its_screens_at_every_worker(house: House,
         ("calls", None),
     ]
     assert [one["is_connected"] for one in listed] == [True, True]
+
+
+async def test_both_boards_of_a_hall_hear_of_their_changes_at_once(house: House, other: Service):
+    """Two boards at two workers: each is told its own change while it is connected, and nothing is asked for."""
+    hall = await house.board.socket("boards/hall/stream")
+    side = await at(house.board, other).socket("boards/side/stream")
+    await hall.begins()
+    await side.begins()
+
+    await change(house, "hall", layout="departments")
+    await change(house, "side", theme="night")
+
+    await until(lambda: told_of(hall) and told_of(side), "both frames")
+    assert [one["layout"] for one in told_of(hall)] == ["departments"]
+    assert [one["theme"] for one in told_of(side)] == ["night"]
+
+
+async def test_a_screen_that_comes_between_reading_and_following_is_told(house: House):
+    """Its settings were changed after it had read them and before it was connected."""
+    witness = await house.board.socket("boards/side/stream")
+    await witness.begins()
+    await change(house, theme="night")
+
+    screen = await house.board.socket("boards/hall/stream")
+    await screen.begins()
+
+    await until(lambda: told_of(screen), "the frame")
+    assert told_of(screen)[0]["theme"] == "night"
+
+
+async def test_where_a_word_may_have_been_missed_screens_read_their_settings(house: House):
+    """The link over which processes tell each other was cut: every board of the worker is told to read."""
+    screen = await house.board.socket("boards/hall/stream")
+    await screen.begins()
+
+    await house.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+    await until(lambda: {"type": "board"} in screen.frames, "the word to read")
+
+
+async def test_how_the_screens_of_a_board_are_doing_is_told(
+    house: House, other: Service, monkeypatch: pytest.MonkeyPatch
+):
+    """Screens and loudspeakers of all workers, their pages, the last confirmation with its lag, why nobody heard."""
+    monkeypatch.setattr(hub, "TICK_S", 0.1)
+    near = await house.board.socket("boards/hall/stream", speaks=True, build="old")
+    far = await at(house.board, other).socket("boards/hall/stream")
+    for screen in (near, far):
+        await screen.begins()
+    await house.lan.at("q01", "open")
+    await house.kiosk.issue()
+    await house.lan.at("q01", "call-next")
+    called = (await near.sees("TicketCalled"))["call"]
+    await near.say(type="shown", seq=called)
+    await near.say(type="unspoken", seq=called, reason="locked")
+
+    async def doing() -> dict[str, Any]:
+        boards = (await house.chief.get("boards")).value["boards"]
+        found: dict[str, Any] = next(one for one in boards if one["board"]["id"] == "hall")
+        return found
+
+    async def is_told() -> bool:
+        now = await doing()
+        return bool(now["screens"] == 2 and now["shown_at_ms"] and now["unspoken"])
+
+    await eventually(is_told)
+    now = await doing()
+    assert (now["loudspeakers"], now["unspoken"], now["spoken_at_ms"]) == (1, "locked", None)
+    assert "old" in now["builds"]
+    assert 0 <= now["lag_ms"] < 60_000
+
+    await near.leave()
+    await far.leave()
+
+    async def is_gone() -> bool:
+        return bool((await doing())["screens"] == 0)
+
+    await eventually(is_gone)
+    assert (await doing())["shown_at_ms"] == now["shown_at_ms"]
+
+
+async def test_changes_stand_in_the_audit_field_by_field(house: House):
+    """Who, which board, and what it is now; the same settings again are no change."""
+    await change(house, layout="counters", notices=[{"text": "Chiều nay nghỉ."}])
+    await change(house, layout="counters")
+    await house.chief.ask("DELETE", "boards/hall/settings")
+    await house.chief.ask("POST", "media", data=PNG)
+
+    entries: list[dict[str, Any]] = []
+
+    async def is_written() -> bool:
+        entries[:] = (await house.admin.get("audit?limit=50")).value["entries"]
+        return any(entry["action"] == "bring-media" for entry in entries)
+
+    await eventually(is_written)
+    own = [entry for entry in reversed(entries) if entry["action"] in ("change-board", "reset-board")]
+    assert [entry["action"] for entry in own] == ["change-board", "reset-board"]
+    assert own[0]["object"] == "board:hall"
+    assert own[0]["detail"] == {"layout": "counters", "notices": 1}
+    assert own[1]["detail"] == {"layout": "calls", "notices": 0}
 
 
 async def test_a_board_goes_back_to_what_the_file_says(house: House):
@@ -233,6 +333,18 @@ async def test_a_picture_that_is_too_large_is_refused(house: House):
 async def test_only_files_of_boards_are_handed_out(house: House, name: str):
     """No way out of the folder."""
     assert (await house.nobody.get(f"/media/{house.centre.id}/{name}")).status == 404
+
+
+async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Await what only a request tells."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not await is_so():
+            await asyncio.sleep(0.05)
+
+
+def told_of(screen: Any) -> list[dict[str, Any]]:
+    """The settings that a screen was sent while it was connected."""
+    return [one["board"] for one in screen.frames if one["type"] == "board" and "board" in one]
 
 
 def _told(console: Any) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ export interface PressOptions {
   /** Told before every repetition, so that a page can say that it is still trying. */
   onRetry?: (attempt: number) => void;
   method?: "POST" | "PUT" | "DELETE";
+  /** How long one try may take. */
+  timeoutMs?: number;
 }
 
 /** 22 letters and digits (about 131 bits). Not `randomUUID`: that one is missing on plain http in the hall's own network. */
@@ -80,16 +82,17 @@ export async function readPatiently<T>(path: string, isWanted: () => boolean, on
 }
 
 export async function press<T>(path: string, body: object = {}, options: PressOptions = {}): Promise<T> {
-  const { token = null, pressId = newPressId(), patienceMs = 30_000, onRetry, method = "POST" } = options;
+  const { token = null, pressId = newPressId(), patienceMs = 30_000, onRetry, method = "POST", timeoutMs = 8000 } = options;
+  const isFile = body instanceof Blob;
   const giveUpAt = performance.now() + patienceMs;
   for (let attempt = 1; ; attempt += 1) {
     try {
       const response = await fetch(API + path, {
         method,
-        headers: { ...headers(token), "Content-Type": "application/json", "Idempotency-Key": pressId },
-        body: JSON.stringify(body),
+        headers: { ...headers(token), "Content-Type": isFile ? body.type : "application/json", "Idempotency-Key": pressId },
+        body: isFile ? body : JSON.stringify(body),
         credentials: "same-origin",
-        signal: AbortSignal.timeout(8000),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       if (!unanswered(response)) return await answer<T>(response);
     } catch (error) {

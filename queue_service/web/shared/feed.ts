@@ -32,7 +32,7 @@ export interface FeedOptions<View, Event> {
   onSpeak?: (turn: SpeakFrame, epoch: string) => void;
   speaks?: () => boolean;
   /** Boards only: other settings from now on. */
-  onBoard?: (board: BoardPlace) => void;
+  onBoard?: (board: BoardPlace | undefined) => void;
   /** The server hands out other pages than it did when this one began to listen. */
   onNewBuild?: () => void;
 }
@@ -104,7 +104,7 @@ export class Feed<View, Event> {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.watch();
-    socket.onopen = () => this.send({ type: "hello", epoch: this.epoch, seq: this.seq, screen, speaks: this.options.speaks?.() ?? false });
+    socket.onopen = () => this.send({ type: "hello", epoch: this.epoch, seq: this.seq, screen, speaks: this.options.speaks?.() ?? false, build: this.build ?? "" });
     socket.onmessage = (message: MessageEvent<ArrayBuffer | string>) => {
       if (socket === this.socket) this.receive(message.data);
     };

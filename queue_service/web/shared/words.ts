@@ -219,7 +219,8 @@ export type Frame<View, Event> =
   | { type: "shown"; calls: ShownCall[] }
   | SpeakFrame
   /** To a board: it has other settings from now on. */
-  | { type: "board"; board: BoardPlace }
+  /** Without settings: a change may have been missed, so that the page reads them. */
+  | { type: "board"; board?: BoardPlace }
   /** `stale_since_ms`: since when the server itself cannot read what is true. */
   | { type: "tick"; seq: number; now_ms: number; stale_since_ms?: number };
 

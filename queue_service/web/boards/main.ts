@@ -1,0 +1,6 @@
+import "@shared/base.css";
+import "@shared/work.css";
+import { mount } from "svelte";
+import Page from "./Page.svelte";
+
+mount(Page, { target: document.getElementById("page")! });
