@@ -116,8 +116,7 @@ async def test_a_panel_shows_what_happens_at_its_counter(house: House, wires: Wi
     file = a_file(house, tmp_path, {"a": str(wires.path)}, [over("q02", 5)])
     async with at_work(house, file):
         await house.lan.at("q02", "open")
-        await until(lambda: panel.rows == ["--", "Quay 2"], "free")
-        assert 7 == panel.level
+        await until(lambda: panel.rows == ["--", "Quay 2"] and panel.level == 7, "free")
 
         number = await call(house, house.lan)
         await until(lambda: panel.rows == [number, "Quay 2"] and panel.blink_s == 10, "called")

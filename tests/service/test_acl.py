@@ -129,6 +129,7 @@ async def test_the_service_does_everything_it_does(house: House, guarded: Guarde
         await house.lan.at("q02", "recall"),
         await house.lan.at("q02", "start"),
         await house.lan.at("q02", "undo"),
+        await house.lan.at("q02", "undo"),
         await house.lan.at("q02", "call-next"),
         await house.lan.at("q02", "park", reason="a copy"),
         await house.lan.at("q02", "resume", ticket=first),
