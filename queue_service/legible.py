@@ -30,7 +30,7 @@ CELL_WIDE: Final = 4.6
 CELL_HIGH: Final = 1.2
 CELL_WORDS: Final = 44
 """What the state of a counter takes below its number."""
-STACK_WIDE: Final = 3.0
+STACK_WIDE: Final = 3.1
 """The width of a number above its counter."""
 LINE_HIGH: Final = 1.12
 STACK_HIGH: Final = 2.15
@@ -95,8 +95,9 @@ def cells(n: int, width: float, height: float, least: float, words: float, most:
     if best >= least:
         return Grid(columns, max(1, -(-n // columns)), best, 1)
     columns = max(1, math.floor(width / (CELL_WIDE * least)))
-    rows = max(1, math.floor(height / (CELL_HIGH * least + words)))
-    return Grid(columns, rows, font(columns, rows), -(-n // (columns * rows)))
+    pages = -(-n // (columns * max(1, math.floor(height / (CELL_HIGH * least + words)))))
+    rows = -(-n // (columns * pages))  # so that no page is nearly empty
+    return Grid(columns, rows, font(columns, rows), pages)
 
 
 class Blocks(NamedTuple):
@@ -118,12 +119,13 @@ def blocks(n: int, width: float, height: float, least: float, head: float, most:
     """
     columns = max(1, min(n, math.floor(width / (STACK_WIDE * least))))
     rows = max(1, min(rows, -(-n // columns)))
-    columns = max(1, min(columns, -(-n // rows)))
+    pages = max(1, -(-n // (columns * rows)))
+    columns = max(1, -(-n // (rows * pages)))  # so that no page is nearly empty
     wide = width / columns
     is_stacked = wide / ROW_WIDE < least
     font = min(wide / (STACK_WIDE if is_stacked else ROW_WIDE), max(most, least))
     calls = max(1, math.floor((height / rows - head) / (font * (STACK_HIGH if is_stacked else LINE_HIGH))))
-    return Blocks(columns, rows, font, calls, is_stacked, -(-n // (columns * rows)))
+    return Blocks(columns, rows, font, calls, is_stacked, pages)
 
 
 def letters(layout: str, inches: float, distance_m: float, n: int, *, is_upright: bool = False) -> Letters:

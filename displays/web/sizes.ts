@@ -23,7 +23,7 @@ export const ROW_WIDE = 5.35;
 export const ROW_HIGH = 1.06;
 export const CELL_WIDE = 4.6;
 export const CELL_HIGH = 1.2;
-export const STACK_WIDE = 3;
+export const STACK_WIDE = 3.1;
 export const LINE_HIGH = 1.12;
 export const STACK_HIGH = 2.15;
 
@@ -75,8 +75,10 @@ export function cells(n: number, width: number, height: number, least: number, w
   const best = font(columns, Math.ceil(n / columns));
   if (best >= least) return { columns, rows: Math.max(1, Math.ceil(n / columns)), font: best, pages: 1 };
   columns = Math.max(1, Math.floor(width / (CELL_WIDE * least)));
-  const rows = Math.max(1, Math.floor(height / (CELL_HIGH * least + words)));
-  return { columns, rows, font: font(columns, rows), pages: Math.ceil(n / (columns * rows)) };
+  const mostRows = Math.max(1, Math.floor(height / (CELL_HIGH * least + words)));
+  const pages = Math.ceil(n / (columns * mostRows));
+  const rows = Math.ceil(n / (columns * pages)); // so that no page is nearly empty
+  return { columns, rows, font: font(columns, rows), pages };
 }
 
 /** Departments side by side: how many on a page, and how many calls each has room for, one line each or two. */
@@ -89,12 +91,13 @@ export interface Blocks extends Grid {
 export function blocks(n: number, width: number, height: number, least: number, head: number, most: number, mostRows: number): Blocks {
   let columns = Math.max(1, Math.min(n, Math.floor(width / (STACK_WIDE * least))));
   const rows = Math.max(1, Math.min(mostRows, Math.ceil(n / columns)));
-  columns = Math.max(1, Math.min(columns, Math.ceil(n / rows)));
+  const pages = Math.max(1, Math.ceil(n / (columns * rows)));
+  columns = Math.max(1, Math.ceil(n / (rows * pages))); // so that no page is nearly empty
   const wide = width / columns;
   const stacked = wide / ROW_WIDE < least;
   const font = Math.min(wide / (stacked ? STACK_WIDE : ROW_WIDE), Math.max(most, least));
   const calls = Math.max(1, Math.floor((height / rows - head) / (font * (stacked ? STACK_HIGH : LINE_HIGH))));
-  return { columns, rows, font, calls, stacked, pages: Math.ceil(n / (columns * rows)) };
+  return { columns, rows, font, calls, stacked, pages };
 }
 
 /** One line of the waiting strip: how many wait, and how wide its place is. */
