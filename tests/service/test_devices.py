@@ -52,13 +52,14 @@ async def test_a_board_without_a_screen_is_missed(house: House, clock: ManualClo
     async with asyncio.timeout(5):
         while "hall" not in (await store.read_heard(id))[1]:
             await asyncio.sleep(0.005)
-    audience = house.service._boards.hub._audiences[id]
+    hub = house.service._boards.hub
+    audience = hub._audiences[id]
     await house.kiosk.socket("boards/hall/stream")
     await until(lambda: len(audience.live) == 2, "the kiosk looks on")
-    assert {"hall"} == audience.boards()
+    assert 1 == audience.states(hub.build)["hall"].screens
     await screen.websocket.close()
     await until(lambda: len(audience.live) == 1, "the board is dark")
-    assert set() == audience.boards()
+    assert 0 == audience.states(hub.build)["hall"].screens
 
     clock.advance(5 * MINUTE)
     (alarm,) = (await house.chief.get("alarms")).value["alarms"]
