@@ -8,6 +8,7 @@ them share one store and one port, and none keeps a state that another needs.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import hashlib
 import signal
 import sys
@@ -95,6 +96,8 @@ ASK_AGAIN_S: Final = 2.0
 """With the two seconds that an answer about a token is believed: a revoked screen is dark within five."""
 FORGET_LOOKER_S: Final = 60.0
 SWEEP_SESSIONS_S: Final = 3600.0
+STOP_WITHIN_S: Final = 15.0
+"""A stop takes two seconds, and ten more where a server of our own is slow; what hangs longer is logged and left."""
 BOARD_READERS: Final = frozenset({"board", "kiosk", *READERS})
 
 _log = structlog.get_logger(__name__)
@@ -556,6 +559,7 @@ async def serve(
         crowd = await _start_crowd(service, demo_speed) if demo_speed else None
         await stop_signal.wait()
         say("\nStopping…")
+        faulthandler.dump_traceback_later(STOP_WITHIN_S, exit=True)
         if crowd is not None:
             with suppress(ProcessLookupError):
                 crowd.terminate()
