@@ -73,7 +73,7 @@ class Refused(Exception):
 
 AT_REST = """() => Promise.all(
   document.getAnimations()
-    .filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime))
+    .filter((one) => one.effect.getComputedTiming().endTime <= 2_000)  // longer ones count down
     .map((one) => one.finished.catch(() => null))
 ).then(() => null)"""
 
