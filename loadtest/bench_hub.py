@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import resource
 import shutil
@@ -16,12 +17,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from displays.frames import Close, Wire
+from displays.frames import Close, Cursor, Wire
 from displays.hall import PUBLIC, Hall, ScreenState, Start
 from displays.hub import Hub, Sink, Word
 from displays.screen import Identity, Screen
@@ -33,7 +35,8 @@ from queue_service.codec import pack
 from queue_service.embedded import die_with_parent
 
 EPOCH: Final = "bench"
-CENTRE: Final = "centre"
+BEHIND: Final = 20
+"""Events that a returning screen has missed."""
 CONNECT_WITHIN_S: Final = 30.0
 
 RECEIVER: Final = """
@@ -88,13 +91,14 @@ int main(int argc, char **argv) {
 
 async def bench(*, quick: bool, within_s: float, peers: Sequence[Found] = ()) -> tuple[list[Figure], list[str]]:
     """
-    G7 and G8; G9 beside *peers*.
+    G7 and G8, an event at one of many centres, and everybody back at once; beside *peers* G9 instead of these two.
 
     Args:
         peers: servers of this machine that deliver the same events in the same rounds, at the sizes where they all can.
     """
     sizes = (20, 50) if quick else (100, 1000) if peers else (100, 1000, 5000)
-    _allow_files(2 * max(sizes) + 200)
+    centres, returning = ((1, 5), 50) if quick else ((1, 100, 3355), 10_000)
+    _allow_files(2 * returning + 4_000)
     figures: list[Figure] = []
     notes = ["CPU of the sending process per delivery; events one at a time, then four at once"]
     with tempfile.TemporaryDirectory(prefix="queue-bench-") as folder:
@@ -103,6 +107,9 @@ async def bench(*, quick: bool, within_s: float, peers: Sequence[Found] = ()) ->
             notes.append("no C compiler: the anchor is a loop of send() in Python")
         for screens in sizes:
             figures += await _one_size(sender, peers, screens, quick=quick, within_s=within_s / len(sizes))
+        if not peers:
+            figures += await _many_centres(centres, quick=quick, within_s=within_s)
+            figures += await _returning(sender, returning, notes)
     return figures, notes
 
 
@@ -110,7 +117,7 @@ async def _one_size(
     sender: Path | None, peers: Sequence[Found], screens: int, *, quick: bool, within_s: float
 ) -> list[Figure]:
     events = 8 if quick else max(8, 40_000 // screens)
-    async with _fan_out(screens) as fan_out, AsyncExitStack() as stack:
+    async with _halls(1, screens) as (fan_out,), AsyncExitStack() as stack:
         length = len(fan_out.frame())
         anchor = stack.enter_context(_anchor(sender, screens, length))
 
@@ -140,6 +147,49 @@ async def _one_size(
         figures.append(compare(single, found, "one", one_peer.name, target, inverse=True))
         figures.append(compare(fourfold, found, "burst", f"{one_peer.name} ×{BURST}", inverse=True))
     return figures
+
+
+async def _many_centres(sizes: Sequence[int], *, quick: bool, within_s: float) -> list[Figure]:
+    """An event at each centre in turn, three screens at each: the hub costs the same however many there are."""
+    async with AsyncExitStack() as stack:
+        measures: list[Measure] = []
+        for centres in sizes:
+            halls = await stack.enter_async_context(_halls(centres, 3))
+
+            async def measure(centres: int = centres, halls: Sequence[_FanOut] = halls) -> dict[str, float]:
+                some = list(itertools.islice(itertools.cycle(halls), 10 if quick else 400))
+                return {f"{centres}": 3 * sum([await hall.cost(1, 1) for hall in some]) / len(some)}
+
+            measures.append(measure)
+        found = await rounds(measures, 2 if quick else 5, within_s)
+    first, *others = (f"{centres}" for centres in sizes)
+    found["one centre"] = found[first]
+    return [
+        compare(f"an event at one of {centres} centres", found, centres, "one centre", Target("flat", 1.8))
+        for centres in others
+    ]
+
+
+async def _returning(sender: Path | None, screens: int, notes: list[str]) -> list[Figure]:
+    """Every screen comes back at once and has missed events: all that the hub does for each, beside one `send()`."""
+    async with _halls(1, screens, begun=False) as (hall,), AsyncExitStack() as stack:
+        length = len(hall.frame())
+        for _ in range(BEHIND):
+            hall.publish()
+        before, began = own_cpu_us(), time.monotonic()
+        for n, screen in enumerate(hall.screens):
+            await hall.hub.begin(screen, Cursor(EPOCH, 1))
+            if n % 64 == 0:
+                await asyncio.sleep(0)  # as the connections of real screens take turns
+        while any(screen.sent < hall.hall.seq for screen in hall.screens):  # noqa: ASYNC110 - turns count
+            await asyncio.sleep(0)
+        found = {"back": [(own_cpu_us() - before) / screens]}
+        notes.append(
+            f"{screens} screens back at once, {BEHIND} events behind: all current in {time.monotonic() - began:.2f} s"
+        )
+        anchor = stack.enter_context(_anchor(sender, screens, length * BEHIND))
+        found["one send()"] = [await anchor.cost(1)]
+    return [compare(f"{screens} screens return, {BEHIND} events each", found, "back", "one send()")]
 
 
 def _measured(running: Peer, events: int) -> Measure:
@@ -194,30 +244,31 @@ class _FanOut:
 
     def frame(self) -> bytes:
         """One event as a screen gets it."""
-        self._publish(1)
+        self.publish()
         return self.hall.after(self.hall.seq - 1, self.screens[0].form)[0]
 
-    def _publish(self, events: int) -> None:
-        for _ in range(events):
-            self._seq += 1
-            event = {
-                "epoch": EPOCH,
-                "seq": self._seq,
-                "at_ms": 1_795_000_000_000,
-                "type": "TicketRecalled",
-                "number": "A001",
-                "counter": "q01",
-                "department": "d0",
-                "rings": 1,
-                "language": "vi",
-            }
-            self._source.sink.publish(CENTRE, pack(event), event)
+    def publish(self) -> None:
+        """The next event of the hall."""
+        self._seq += 1
+        event = {
+            "epoch": EPOCH,
+            "seq": self._seq,
+            "at_ms": 1_795_000_000_000,
+            "type": "TicketRecalled",
+            "number": "A001",
+            "counter": "q01",
+            "department": "d0",
+            "rings": 1,
+            "language": "vi",
+        }
+        self._source.sink.publish(self.hall.centre, pack(event), event)
 
     async def cost(self, times: int, at_once: int) -> float:
         """µs of CPU per delivery of *at_once* events, *times* times, everything written each time."""
         before, spent = own_cpu_us(), 0.0
         for _ in range(times):
-            self._publish(at_once)
+            for _ in range(at_once):
+                self.publish()
             while self.screens[-1].sent < self._seq or self.screens[0].sent < self._seq:  # noqa: ASYNC110 - turns count
                 await asyncio.sleep(0)
             await asyncio.sleep(0)  # the last slice leaves at the end of its turn
@@ -251,28 +302,34 @@ class _Connection(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def _fan_out(screens: int) -> AsyncIterator[_FanOut]:
-    """A hub with *screens* live screens, received by another process."""
+async def _halls(centres: int, screens: int, *, begun: bool = True) -> AsyncIterator[Sequence[_FanOut]]:
+    """
+    A hub with *centres* halls of *screens* screens each, received by another process.
+
+    Args:
+        begun: whether the screens are live; else they have only connected.
+    """
     source = _Source()
     hub = Hub(source, SystemClock())
     await hub.start()
-    fan_out = _FanOut(hub, await hub.hall(CENTRE), source)
+    halls = [_FanOut(hub, await hub.hall(f"c{n}"), source) for n in range(centres)]
+    turn = itertools.cycle(halls)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(fan_out), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: _Connection(next(turn)), "127.0.0.1", 0, backlog=4096)
     port = server.sockets[0].getsockname()[1]
-    receiver = _receiver(port, screens)
+    receiver = _receiver(port, centres * screens)
     try:
         async with asyncio.timeout(CONNECT_WITHIN_S):
-            while len(fan_out.screens) < screens:  # noqa: ASYNC110 - a quarter of a second once
+            while any(len(hall.screens) < screens for hall in halls):  # noqa: ASYNC110 - a quarter of a second once
                 await asyncio.sleep(0.02)
-        for screen in fan_out.screens:
+        for screen in (screen for hall in halls for screen in hall.screens if begun):
             await hub.begin(screen, None)
-        yield fan_out
+        yield halls
     finally:
         receiver.kill()
         receiver.wait()
         server.close()
-        for screen in fan_out.screens:
+        for screen in (screen for hall in halls for screen in hall.screens):
             screen.close(Close.RESTART)
             hub.leave(screen)
         await hub.stop()
