@@ -47,24 +47,22 @@ check: $(DEV) ## seconds: format, lint, types, unused packages, pages' types, pu
 	$(PYTEST) -q -p no:schemathesis tests/pure tests/house
 
 test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium is on PATH
-	@status=0; pages=$$(mktemp); \
-	$(BROWSER_TESTS) > $$pages 2>&1 & browser=$$!; \
-	$(call TESTED,--ignore=tests/browser,.pytest_cache) || status=$$?; \
-	wait $$browser || status=$$?; \
-	cat $$pages; rm -f $$pages; \
+	@status=0; \
+	$(call TESTED,-n 3,--ignore=tests/browser) || status=$$?; \
+	$(BROWSER_TESTS) || status=$$?; \
 	exit $$status
 
 # A busy neighbour fails a test that waits for a screen; a fault fails it again when it is alone.
-TESTED = { $(PYTEST) -n 2 --dist worksteal -o cache_dir=$(2) $(1) || { \
+TESTED = { $(PYTEST) $(1) --dist worksteal $(2) || { \
 	  echo 'What failed is tried once more, one after the other.' >&2; \
-	  $(PYTEST) --last-failed --last-failed-no-failures none -o cache_dir=$(2) $(1); \
+	  $(PYTEST) --last-failed --last-failed-no-failures none $(2); \
 	}; }
 
-# Pages are tested in processes of their own, beside the others: the browser's driver keeps an event loop running, under which no other test could
-# start one.  Without a Chromium they cannot run; a machine that should have one says so with CHROMIUM=needed.
+# Pages are tested in processes of their own: the browser's driver keeps an event loop running, under which no other test could start one.
+# Without a Chromium they cannot run; a machine that should have one says so with CHROMIUM=needed.
 BROWSER_TESTS = \
 	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || [ "$${CHROMIUM:-}" = needed ]; then \
-	  $(call TESTED,tests/browser,.pytest_cache/browser); \
+	  $(call TESTED,-n 2,tests/browser); \
 	else \
 	  echo 'No Chromium on PATH: tests/browser is left out.' >&2; \
 	fi
