@@ -266,6 +266,7 @@ def addresses(demo: Demo) -> str:
         if centre.slip is not None:
             lines.append(f"    Dossier        {payload(demo.base, centre.slip.code, centre.slip.secret)}")
         lines.append(f"    Supervisor     {demo.base}/supervisor/{id}")
+        lines.append(f"    Boards         {demo.base}/boards/{id}")
         lines.append(f"    Administration {demo.base}/admin/{id}")
         shown = [person for person in centre.staff if person.counter is None or person is centre.staff[3]]
         lines += [f"      {person.name:<22} {person.password:<34} {', '.join(person.roles)}" for person in shown]
