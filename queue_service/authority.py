@@ -147,6 +147,7 @@ Action = Literal[
     "change-board",
     "reset-board",
     "bring-media",
+    "remove-media",
 ]
 """What the audit tells of besides presses; each has its words in every language."""
 

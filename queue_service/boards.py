@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,7 @@ from queue_service.authority import Said
 from queue_service.centre import Board, BoardSettings, Centre
 from queue_service.centre_file import board_mistakes
 from queue_service.dispatch import Dispatch
-from queue_service.errors import Malformed
+from queue_service.errors import Malformed, MediaInUse
 
 SEEN_MS: Final = 12 * 3_600_000
 """A board that had a screen within this time is expected to show its calls."""
@@ -184,11 +184,26 @@ class BoardBook:
             )
         return now
 
-    def brought(self, centre_id: str, file: str, by: str) -> None:
-        """A picture or film has been brought."""
+    async def require_unused(self, centre_id: str, file: str) -> None:
+        """
+        Do nothing if no board would miss the picture or film.
+
+        Raises:
+            MediaInUse: a board shows it, or would when it goes back to the centre's file.
+        """
+        centre = await self._dispatch.centre(centre_id)
+        changed, _ = await self._dispatch.store.read_boards(centre_id)
+        for board in centre.boards:
+            change = _read(changed.get(board.id))
+            for settings in (board, change.settings) if change else (board,):
+                if file == settings.logo or file in settings.media:
+                    raise MediaInUse(f"{board.name} shows it, or would as the centre's file says: change that first.")
+
+    def note_media(self, centre_id: str, action: Literal["bring-media", "remove-media"], file: str, by: str) -> None:
+        """Tell the audit who brought or removed a picture or film."""
         self._audit.note(
             self._audit.entry(
-                self._dispatch.clock.now_ms(), centre=centre_id, actor=by, action="bring-media", object=f"media:{file}"
+                self._dispatch.clock.now_ms(), centre=centre_id, actor=by, action=action, object=f"media:{file}"
             )
         )
 

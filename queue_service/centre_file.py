@@ -34,8 +34,9 @@ AGENCY = r"\A([A-Za-z0-9][A-Za-z0-9.]{0,23})?\Z"
 DOSSIER_CODE = r"\A([A-Za-z0-9._-]|\{(agency|department|yymmdd)\}){1,60}\{sequence\}\Z"
 ANY_SLUG = r"\A([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?\Z"
 MOMENT = r"\A(20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]) ([01][0-9]|2[0-3]):[0-5][0-9])?\Z"
-MEDIA = r"\A[0-9a-f]{32}\.(png|jpg|webp|mp4|webm)\Z"
-ANY_MEDIA = r"\A([0-9a-f]{32}\.(png|jpg|webp|mp4|webm))?\Z"
+MEDIA_NAME = r"[0-9a-f]{32}\.(?:png|jpg|webp|mp4|webm)"
+MEDIA = rf"\A{MEDIA_NAME}\Z"
+ANY_MEDIA = rf"\A(?:{MEDIA_NAME})?\Z"
 PATTERNS = {
     SLUG: "is not an id: use 1 to 32 of a–z, 0–9 and hyphens, no hyphen at either end",
     LETTER: "is not a letter for tickets: use one capital from A to Z",

@@ -37,6 +37,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from queue_service.authority import ACCOUNT_NAME, NOBODY, Identity, require
+from queue_service.centre_file import MEDIA_NAME
 from queue_service.commands import PressId
 from queue_service.errors import (
     ForeignOrigin,
@@ -59,6 +60,7 @@ from queue_service.errors import (
     UnknownCentre,
     UnknownCounter,
     UnknownDossier,
+    UnknownMedia,
     UnknownProcedure,
     UnknownTicket,
     UnsupportedType,
@@ -97,6 +99,7 @@ _SEGMENTS: Final = {  # what may stand in a path; everything that is not named h
     "dossier": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
     "user": ACCOUNT_NAME,
     "device": r"[A-Za-z0-9_-]{12}",
+    "file": MEDIA_NAME,
 }
 _UNKNOWN: Final[dict[str, type[NotFound]]] = {
     "centre": UnknownCentre,
@@ -105,6 +108,7 @@ _UNKNOWN: Final[dict[str, type[NotFound]]] = {
     "board": UnknownBoard,
     "code": UnknownProcedure,
     "dossier": UnknownDossier,
+    "file": UnknownMedia,
 }
 _KEY = re.compile(r"[A-Za-z0-9-]{8,200}")
 _GIVEN = frozenset({"body", "query", "press_id", "identity", "address", "request"})
@@ -472,7 +476,7 @@ def operation(
     Declare the operation that the decorated handler carries out.
 
     Args:
-        path: with segments in braces; `{ticket}`, `{code}`, `{dossier}` have shapes of their own, all others are slugs.
+        path: with segments in braces; those of `_SEGMENTS` have shapes of their own, all others are slugs.
         roles: who may; nobody in particular means everybody.  With `{centre}` in the path, only in that centre.
         press: a change that is repeated safely; needs an Idempotency-Key.
         body, query: Structs that forbid unknown fields; texts in them are marked with `clean_text`.

@@ -13,6 +13,7 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── UnknownCounter                 UNKNOWN_COUNTER
     │   ├── UnknownTicket                  UNKNOWN_TICKET
     │   ├── UnknownBoard                   UNKNOWN_BOARD
+    │   ├── UnknownMedia                   UNKNOWN_MEDIA
     │   ├── UnknownProcedure               UNKNOWN_PROCEDURE
     │   └── UnknownDossier                 UNKNOWN_DOSSIER
     ├── Conflict                      409  CONFLICT
@@ -36,6 +37,7 @@ these classes with `from_code`, and only the doors translate them into problem d
     │   ├── RecordMissing                  RECORD_MISSING      the centre wants to know what was done
     │   ├── GroundMissing                  GROUND_MISSING      the centre wants to know why somebody goes first
     │   ├── InboxFull                      INBOX_FULL          too many messages that nobody has read
+    │   ├── MediaInUse                     MEDIA_IN_USE        a board shows the picture or film
     │   ├── CodeTaken                      CODE_TAKEN          another dossier has this code
     │   ├── SupplementAgain                SUPPLEMENT_AGAIN    a second time needs a reason
     │   ├── ExtendedAlready                EXTENDED_ALREADY
@@ -135,6 +137,12 @@ class UnknownBoard(NotFound):
     """The centre has no such board."""
 
     code = "UNKNOWN_BOARD"
+
+
+class UnknownMedia(NotFound):
+    """The centre has no such picture or film."""
+
+    code = "UNKNOWN_MEDIA"
 
 
 class UnknownProcedure(NotFound):
@@ -273,6 +281,12 @@ class InboxFull(Conflict):
     """Too many messages lie there that nobody has read; nothing was sent."""
 
     code = "INBOX_FULL"
+
+
+class MediaInUse(Conflict):
+    """A board shows the picture or film, or would when it goes back to the centre's file."""
+
+    code = "MEDIA_IN_USE"
 
 
 class CodeTaken(Conflict):

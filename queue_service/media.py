@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from queue_service.centre_file import MEDIA, SLUG
-from queue_service.errors import TooLarge, UnsupportedType
+from queue_service.errors import TooLarge, UnknownMedia, UnsupportedType
 
 MOST_PICTURE_BYTES: Final = 8 * 1024 * 1024
 MOST_FILM_BYTES: Final = 256 * 1024 * 1024
@@ -79,7 +79,7 @@ class Media:
             UnsupportedType: neither picture nor film.
         """
         if len(self.files(centre)) >= MOST_FILES:
-            raise TooLarge(f"A centre has {MOST_FILES} files at most.")
+            raise TooLarge(f"A centre has {MOST_FILES} files at most; remove one first.")
         folder = self._folder / centre
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{secrets.token_hex(8)}"
@@ -103,6 +103,18 @@ class Media:
         finally:
             draft.unlink(missing_ok=True)
         return name
+
+    async def remove(self, centre: str, name: str) -> None:
+        """
+        Forget the file for good.
+
+        Raises:
+            UnknownMedia: there is no such file.
+        """
+        try:
+            await asyncio.to_thread((self._folder / centre / name).unlink)
+        except FileNotFoundError:
+            raise UnknownMedia(f"There is no file {name} here.") from None
 
 
 def _known(head: bytes) -> str:

@@ -14,7 +14,7 @@ from queue_service.boards import BoardBook, Entry
 from queue_service.centre import Board, BoardSettings
 from queue_service.clock import Clock
 from queue_service.contract import operation
-from queue_service.errors import Malformed, TooLarge, UnknownBoard, UnsupportedType
+from queue_service.errors import Malformed, MediaInUse, TooLarge, UnknownBoard, UnsupportedType
 from queue_service.http_api.words import BASE, SUPERVISORS
 from queue_service.media import Media
 
@@ -112,8 +112,23 @@ class BoardDoor:
         """PNG, JPEG, WebP, MP4 or WebM, known by its content, as the body itself; the same file again is the same."""
         await self._book.read(centre)  # there is such a centre
         name = await self._media.keep(centre, request.content)
-        self._book.brought(centre, name, actor_of(identity))
+        self._book.note_media(centre, "bring-media", name, actor_of(identity))
         return web.json_response({"file": name}, status=201, headers={"Cache-Control": "no-store"})
+
+    @operation(
+        "DELETE",
+        BASE + "/media/{file}",
+        summary="Remove a picture or a film",
+        roles=SUPERVISORS,
+        answers={204: None},
+        refusals=(MediaInUse,),
+        tags=("boards",),
+    )
+    async def remove_media(self, centre: str, file: str, identity: Identity) -> None:
+        """For good; only what no board shows now or would show when it goes back to the centre's file."""
+        await self._book.require_unused(centre, file)
+        await self._media.remove(centre, file)
+        self._book.note_media(centre, "remove-media", file, actor_of(identity))
 
 
 def setup(app: web.Application, media: Media) -> None:

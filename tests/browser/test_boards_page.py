@@ -25,6 +25,14 @@ def a_picture() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\x00\x8a\x0f\x14")) + chunk(b"IEND", b"")
 
 
+def bring(room: Page) -> None:
+    """Bring a picture, which is then chosen."""
+    room.get_by_label("Tải ảnh hoặc phim lên").set_input_files(
+        {"name": "ảnh.png", "mimeType": "image/png", "buffer": a_picture()}
+    )
+    expect(room.get_by_text("Đã tải lên và chọn cho bảng này")).to_be_visible()
+
+
 @pytest.fixture
 def room(hall: Hall) -> Page:
     """The page with a supervisor signed in."""
@@ -102,10 +110,7 @@ def test_a_notice_and_a_picture_are_brought_and_stand_in_the_audit(hall: Hall, r
     """The notice on the preview's foot, the picture chosen; the audit says both in words."""
     room.get_by_role("button", name="Thêm thông báo").click()
     room.get_by_label("Thông báo 1, tiếng Việt").fill("Chiều nay nghỉ.")
-    room.get_by_label("Tải ảnh hoặc phim lên").set_input_files(
-        {"name": "ảnh.png", "mimeType": "image/png", "buffer": a_picture()}
-    )
-    expect(room.get_by_text("Đã tải lên và chọn cho bảng này")).to_be_visible()
+    bring(room)
     expect(room.get_by_role("checkbox", name="Ảnh 1")).to_be_checked()
     room.get_by_role("button", name="Lưu và chiếu ngay").click()
     expect(room.get_by_text("Mọi màn hình của bảng đã đổi")).to_be_visible()
@@ -115,6 +120,35 @@ def test_a_notice_and_a_picture_are_brought_and_stand_in_the_audit(hall: Hall, r
     expect(room.get_by_role("row", name="Đổi bảng")).to_contain_text("thông báo: 1")
     room.goto(f"{hall.base}/admin/{hall.centre}?tab=audit&action=bring-media")
     expect(room.get_by_role("row", name="Tải ảnh, phim")).to_be_visible()
+
+
+def test_a_picture_is_removed_after_a_question(hall: Hall, room: Page):
+    """By keyboard: kept when the answer is no, and while a board shows it; then gone, and in the audit."""
+    bring(room)
+    expect(room.get_by_role("checkbox", name="Ảnh 1")).to_be_checked()
+    remove = room.get_by_role("button", name="Xóa ảnh 1")
+    remove.focus()
+    room.keyboard.press("Enter")
+    question = room.get_by_role("dialog", name="Xóa ảnh 1?")
+    expect(question.get_by_role("button", name="Giữ lại")).to_be_focused()
+    assert cut_off(room) == []
+    assert violations(room) == []
+    room.keyboard.press("Enter")
+    expect(question).to_have_count(0)
+    expect(remove).to_be_focused()
+
+    room.get_by_role("button", name="Lưu và chiếu ngay").click()
+    expect(room.get_by_text("Đang dùng ở Bảng khu A")).to_be_visible()
+    expect(remove).to_have_count(0)
+    room.get_by_role("checkbox", name="Ảnh 1").uncheck()
+    room.get_by_role("button", name="Lưu và chiếu ngay").click()
+    remove.click()
+    question.get_by_role("button", name="Xóa").click()
+
+    expect(room.get_by_text("Đã xóa.")).to_be_visible()
+    expect(room.get_by_role("checkbox", name="Ảnh 1")).to_have_count(0)
+    room.goto(f"{hall.base}/admin/{hall.centre}?tab=audit&action=remove-media")
+    expect(room.get_by_role("row", name="Xóa ảnh, phim")).to_be_visible()
 
 
 def test_the_page_is_for_everybody_who_may_use_it(hall: Hall, room: Page):

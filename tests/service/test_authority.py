@@ -29,6 +29,7 @@ ISSUERS = frozenset({"kiosk", "desk", "supervisor", "admin"})
 READERS = COUNTER_STAFF | {"integrator"}
 LOOKERS = READERS | {"board", "kiosk"}
 NO_TICKET = "0" * 22
+NO_FILE = f"{'0' * 32}.png"
 
 
 class Row(NamedTuple):
@@ -94,6 +95,7 @@ ROWS = {
     "change_board": Row(SUPERVISORS, {"zones": ["z"]}),
     "reset_board": Row(SUPERVISORS),
     "bring_media": Row(SUPERVISORS),
+    "remove_media": Row(SUPERVISORS),
     "make_plan": Row(SUPERVISORS, {"close": ["q99"]}),
     "read_plan": Row(SUPERVISORS),
     "receive_dossier": Row(HANDLERS, {"procedure": "1.000000"}),
@@ -156,7 +158,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[s
 
 
 def address(path: str, centre: str) -> str:
-    """*path* with names that exist, but for the ticket and the procedure."""
+    """*path* with names that exist, but for the ticket, the procedure and the file."""
     return filled(
         path,
         centre=centre,
@@ -167,6 +169,7 @@ def address(path: str, centre: str) -> str:
         user="nobody-we-know",
         device="0" * 12,
         dossier="X-0",
+        file=NO_FILE,
     )
 
 
@@ -263,6 +266,7 @@ async def test_what_does_not_exist_is_404_with_its_own_code(house: House) -> Non
         "board": "UNKNOWN_BOARD",
         "code": "UNKNOWN_PROCEDURE",
         "dossier": "UNKNOWN_DOSSIER",
+        "file": "UNKNOWN_MEDIA",
         "plan": "NOT_FOUND",
     }
     before = await house.state()
@@ -278,6 +282,7 @@ async def test_what_does_not_exist_is_404_with_its_own_code(house: House) -> Non
             ticket=NO_TICKET,
             code="9.999999",
             dossier="X-9",
+            file=NO_FILE,
             user="nobody-we-know",
             device="0" * 12,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -239,6 +240,7 @@ async def test_only_those_who_answer_for_the_hall_change_its_boards(house: House
         assert (await caller.ask("PUT", "boards/hall/settings", json=body)).code == "NOT_ALLOWED"
         assert (await caller.get("boards")).code == "NOT_ALLOWED"
         assert (await caller.ask("POST", "media", data=PNG)).code == "NOT_ALLOWED"
+        assert (await caller.ask("DELETE", f"media/{'0' * 32}.png")).code == "NOT_ALLOWED"
     assert (await house.nobody.ask("PUT", "boards/hall/settings", json=body)).code == "SIGN_IN_REQUIRED"
     assert (await house.chief.ask("PUT", "boards/none/settings", json=body)).code == "UNKNOWN_BOARD"
 
@@ -308,6 +310,46 @@ async def test_pictures_and_films_are_known_by_their_content(house: House):
     assert fetched.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in fetched.headers["Content-Security-Policy"]
     assert (await change(house, media=[film], logo=png)).status == 200
+
+
+async def test_a_picture_is_removed_once_no_board_shows_it(house: House):
+    """Refused while one does; then the file is gone for everybody, the others stay, and the audit says who."""
+    png = (await house.chief.ask("POST", "media", data=PNG)).value["file"]
+    film = (await house.chief.ask("POST", "media", data=MP4)).value["file"]
+    for shown in ({"logo": png}, {"media": [film, png]}):
+        await change(house, "side", **{"logo": "", "media": [], **shown})
+        answer = await house.chief.ask("DELETE", f"media/{png}")
+        assert (answer.status, answer.code) == (409, "MEDIA_IN_USE")
+        assert "Bảng phụ" in answer.value["detail"]
+    await change(house, "side", media=[film])
+
+    assert (await house.chief.ask("DELETE", f"media/{png}")).status == 204
+
+    assert (await house.chief.get("boards")).value["media"] == [film]
+    assert (await house.nobody.get(f"/media/{house.centre.id}/{png}")).status == 404
+    assert (await house.chief.ask("DELETE", f"media/{png}")).code == "UNKNOWN_MEDIA"
+    entries: list[dict[str, Any]] = []
+
+    async def is_written() -> bool:
+        entries[:] = (await house.admin.get("audit?action=remove-media")).value["entries"]
+        return bool(entries)
+
+    await eventually(is_written)
+    assert [(entry["actor"], entry["object"]) for entry in entries] == [(f"staff:{house.chief.name}", f"media:{png}")]
+
+
+async def test_what_a_board_would_show_as_the_file_says_stays(redis_url: str, tmp_path: Path, cheap_passwords: None):
+    """The board was changed to something else, and may go back at any moment."""
+    name = f"{hashlib.sha256(PNG).hexdigest()[:32]}.png"
+    centre = two_boards()
+    boards = (msgspec.structs.replace(centre.boards[0], media=(name,)), centre.boards[1])
+    async with a_house(redis_url, tmp_path, msgspec.structs.replace(centre, boards=boards)) as house:
+        await house.chief.ask("POST", "media", data=PNG)
+        await change(house, media=[])
+
+        assert (await house.chief.ask("DELETE", f"media/{name}")).code == "MEDIA_IN_USE"
+
+        assert (await house.nobody.get(f"/media/{house.centre.id}/{name}")).status == 200
 
 
 @pytest.mark.parametrize("content", STRANGE, ids=["svg", "html", "gif", "cut", "empty"])
