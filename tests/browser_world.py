@@ -8,6 +8,7 @@ The world of the browser tests: the real service in a process that can be killed
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import socket
@@ -29,6 +30,12 @@ SERVICES = ("tpht", "kt", "cax")
 TAY = "tyz"
 """The code of a language that we have no words for."""
 LONG_WORDS = "và những việc rất dài thuộc thẩm quyền giải quyết của Ủy ban nhân dân xã Nghĩa Lộ Thượng Ữ Ằ Ỗ Ế Ộ"
+HOSTILE_NAMES = {
+    "tpht": "</p></li><img src=x onerror=window.ran=1><script>window.ran=1</script><b onmouseover=window.ran=1>&lt;",
+    "kt": "مكتب الأراضي <a href=javascript:window.ran=1>\u200d{{1+1}} ${1} %s",
+    "cax": "ỮẰỖẾ" * 30,
+}
+"""What a centre's file lets pass: markup, letters from right to left with glue between, 120 letters in one word."""
 CONSOLE_PX = {"width": 1366, "height": 768}
 BOARD_PX = {"width": 1920, "height": 1080}
 KIOSK_PX = {"width": 1080, "height": 1920}
@@ -396,4 +403,28 @@ def with_long_names(centre: Centre) -> Centre:
         services=longer(centre.services),
         zones=longer(centre.zones),
         grounds=longer(centre.grounds),
+    )
+
+
+def with_hostile_names(centre: Centre) -> Centre:
+    """The centre with names that are no names; a service is called as its department is."""
+
+    def hostile(things: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = itertools.cycle(HOSTILE_NAMES.values())
+        return tuple(msgspec.structs.replace(thing, name=name) for thing, name in zip(things, names, strict=False))
+
+    departments = tuple(
+        msgspec.structs.replace(one, name=HOSTILE_NAMES[one.id], name_en=HOSTILE_NAMES[one.id])
+        for one in centre.departments
+    )
+    services = tuple(msgspec.structs.replace(one, name=HOSTILE_NAMES[one.id]) for one in centre.services)
+    return msgspec.structs.replace(
+        centre,
+        name=HOSTILE_NAMES["cax"],
+        slogan=HOSTILE_NAMES["tpht"],
+        departments=departments,
+        services=services,
+        zones=hostile(centre.zones),
+        counters=hostile(centre.counters),
+        grounds=hostile(centre.grounds),
     )

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from browser_world import Hall, House, broad, quick_spoken, recording, small, with_long_names, with_tay
+from browser_world import (
+    Hall,
+    House,
+    broad,
+    quick_spoken,
+    recording,
+    small,
+    with_hostile_names,
+    with_long_names,
+    with_tay,
+)
 from console_world import Wire
 from queue_service.app import EXAMPLES
 from queue_service.centre import Centre, load_centre, to_json
@@ -20,6 +30,7 @@ HALLS = 50
 """More than one process has tests: each takes a hall that nobody has used."""
 LITTLE_HALLS = 28
 """The same of the house that is quick to start again."""
+HOSTILE = "hostile"
 RECORDS = "records"
 LOUD = "loud"
 TAY_SPEAKING = "tay"
@@ -47,6 +58,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     commune = load_centre(EXAMPLES / "demo-xa.toml")
     centres = [small(commune, f"xa-{number}") for number in range(HALLS)]
     centres.append(with_long_names(small(commune, LONG)))
+    centres.append(with_hostile_names(small(commune, HOSTILE)))
     centres.append(small(commune, WHOLE))
     centres.append(broad(load_centre(EXAMPLES / "demo-tinh.toml"), BROAD))
     for id in (LONG, WHOLE):
@@ -138,6 +150,12 @@ def wire(little_hall: Hall) -> Iterator[Wire]:
 def long_hall(house: House, browser: Browser) -> Iterator[Hall]:
     """A hall in which every name is as long as it may be."""
     yield from _opened(house, browser, LONG)
+
+
+@pytest.fixture
+def hostile_hall(house: House, browser: Browser) -> Iterator[Hall]:
+    """A hall with names that would be scripts if they were not text, for the one test that looks at them."""
+    yield from _opened(house, browser, HOSTILE)
 
 
 @pytest.fixture

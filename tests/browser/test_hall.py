@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from browser_world import cut_off, violations
+from browser_world import HOSTILE_NAMES, Hall, cut_off, violations
 
 
 def test_a_number_goes_from_the_kiosk_over_the_counter_to_the_board(hall):
@@ -23,6 +23,23 @@ def test_a_number_goes_from_the_kiosk_over_the_counter_to_the_board(hall):
     expect(board.locator(".stage .called")).to_have_text("A001")
     expect(board.locator(".stage .big").last).to_have_text("1")
     expect(console.get_by_text("đã hiện trên 1/1 bảng")).to_be_visible()
+
+
+def test_names_are_text_whatever_stands_in_them(hostile_hall: Hall):
+    """Markup, right-to-left letters, a word of 120 letters: as written on board, kiosk and console, all in place."""
+    hall = hostile_hall
+    for service in HOSTILE_NAMES:
+        hall.issue(service)
+    hall.press("q01", "open")
+    hall.press("q01", "call-next")
+    board, kiosk, console = hall.board("ba"), hall.kiosk(), hall.console("q01")
+
+    for page, names in ((board, [*HOSTILE_NAMES]), (kiosk, [*HOSTILE_NAMES]), (console, ["tpht"])):
+        for name in names:
+            expect(page.get_by_text(HOSTILE_NAMES[name], exact=True).first).to_be_visible()
+        expect(page.locator("img[src=x], script:not([src]), [onmouseover], [href^=javascript]")).to_have_count(0)
+        assert page.evaluate("window.ran") is None
+        assert cut_off(page) == []
 
 
 def test_two_boards_are_alike(hall):
