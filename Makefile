@@ -48,7 +48,7 @@ check: $(DEV) ## seconds: format, lint, types, unused packages, pages' types, pu
 
 test: $(DEV) $(PAGES) ## everything but load; pages in a browser when a Chromium is on PATH
 	@status=0; \
-	$(call TESTED,-n 3,--ignore=tests/browser) || status=$$?; \
+	$(call TESTED,-n 4,--ignore=tests/browser) || status=$$?; \
 	$(BROWSER_TESTS) || status=$$?; \
 	exit $$status
 
@@ -61,8 +61,9 @@ TESTED = { $(PYTEST) $(1) --dist worksteal $(2) || { \
 # Pages are tested in processes of their own: the browser's driver keeps an event loop running, under which no other test could start one.
 # Without a Chromium they cannot run; a machine that should have one says so with CHROMIUM=needed.
 BROWSER_TESTS = \
-	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || [ "$${CHROMIUM:-}" = needed ]; then \
-	  $(call TESTED,-n 2,tests/browser); \
+	if [ "$${CHROMIUM:-}" = needed ] || \
+	   for name in chromium-headless-shell chromium chromium-browser google-chrome; do command -v $$name; done | grep -q .; then \
+	  $(call TESTED,-n 3,tests/browser); \
 	else \
 	  echo 'No Chromium on PATH: tests/browser is left out.' >&2; \
 	fi

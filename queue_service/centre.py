@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -616,7 +616,12 @@ def to_json(centre: Centre) -> bytes:
 
 def check(raw: object) -> list[Problem]:
     """Find every mistake in the plain values of a file, errors and warnings, each with its place."""
-    return list(mistakes(raw, shapes.type_info(Centre)))
+    return list(mistakes(raw, _shape()))
+
+
+@cache
+def _shape() -> shapes.Type:
+    return shapes.type_info(Centre)
 
 
 T = TypeVar("T")

@@ -15,7 +15,9 @@ import structlog
 
 def write_logs(form: str = "json") -> None:
     """Write the log as *form*: ``json`` or ``console``."""
-    renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    # Plain stacks: the pretty ones take seconds, in which nothing else happens, and show what variables hold.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = structlog.processors.JSONRenderer() if form == "json" else console
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

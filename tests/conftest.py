@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import socket
 import subprocess
 import sys
@@ -11,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from postgres_world import Postgres, a_postgres
 from queue_service.embedded import die_with_parent, find_binary
 
-# Asyncio's debug mode keeps the stack of every future, and under a test's runner that is sixty frames.
-sys.tracebacklimit = 8
+# Asyncio's debug mode keeps where every future comes from: its last frames say it, and sixty cost more than the test.
+asyncio.constants.DEBUG_STACK_DEPTH = 1
+sys.tracebacklimit = 4
+structlog.configure([structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 # No deadline per example: two cores are shared by the test processes, a server and sometimes a browser.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)  # the same examples every time

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -39,9 +39,9 @@ from queue_service import metrics
 from queue_service.errors import ArchiveAway
 
 PATIENCE_S: Final = 2
-"""How long a transaction waits for a free connection, and for a server to take a new one."""
+"""How long a transaction waits for its turn or a free connection, and for a server to take a new one."""
 LOCKED_S: Final = 5
-"""How long a change waits on SQLite for the one before it."""
+"""How long a change waits on SQLite for one of another process."""
 STATEMENT_S: Final = 60
 CONNECTIONS: Final = 8
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -74,6 +74,8 @@ class Archive:
             if engine.dialect.name == "sqlite"
             else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         )
+        # SQLite has one pen, handed on in order here: to wait for it in the file is to sleep on a reader's connection.
+        self._pen = asyncio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self._is_prepared = False
         self._preparing = asyncio.Lock()
         self._is_away = False
@@ -124,7 +126,7 @@ class Archive:
             ArchiveAway: no definite answer: what was to change may have been changed.
             sqlalchemy.exc.IntegrityError: a constraint of the tables was broken; nothing was changed.
         """
-        async with self._transaction(self._engine) as connection:
+        async with self._with_pen(), self._transaction(self._engine) as connection:
             yield connection
 
     @asynccontextmanager
@@ -151,6 +153,16 @@ class Archive:
     async def close(self) -> None:
         """End all connections."""
         await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _with_pen(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await held.enter_async_context(self._pen)
+            except TimeoutError:
+                raise ArchiveAway("the archive is busy; repeat with the same key") from None
+            yield
 
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:

@@ -40,11 +40,10 @@ def heights_mm(page: Page) -> list[float]:
 def test_counters_stand_in_a_grid(hall: Hall, subtests):
     """Number, ticket and state of every counter of the zones, and a frame for whoever is being called."""
     a_busy_hall(hall)
-    for size, theme in SHAPES:
+    pages = [hall.board("quay", size, theme) for size, theme in SHAPES]
+    hall.press("q01", "recall")
+    for page, (size, _) in zip(pages, SHAPES, strict=True):
         with subtests.test(f"{size['width']} × {size['height']}"):
-            page = hall.board("quay", size, theme)
-            hall.press("q01", "recall")
-
             expect(page.locator(".counters li.now .ticket")).to_have_text("A001", timeout=TURNS_MS)
             texts = [" ".join(cell.inner_text().split()) for cell in page.locator(".counters li").all()]
             assert texts == ["1 A001 Mời vào quầy", "3 B001 Đang phục vụ", "6 – Tạm dừng"]
@@ -55,11 +54,10 @@ def test_counters_stand_in_a_grid(hall: Hall, subtests):
 def test_departments_stand_in_columns(hall: Hall, subtests):
     """Who waits, and whom the counters of each department call."""
     a_busy_hall(hall)
-    for size, theme in SHAPES:
+    pages = [hall.board("linh-vuc", size, theme) for size, theme in SHAPES]
+    hall.press("q01", "recall")
+    for page, (size, _) in zip(pages, SHAPES, strict=True):
         with subtests.test(f"{size['width']} × {size['height']}"):
-            page = hall.board("linh-vuc", size, theme)
-            hall.press("q01", "recall")
-
             expect(page.locator("li.now .ticket")).to_have_text("A001", timeout=TURNS_MS)
             texts = [" ".join(column.inner_text().split()) for column in page.locator("article").all()]
             assert texts[0].startswith("A 1 đang chờ")
@@ -112,9 +110,10 @@ def test_every_layout_is_read_from_its_farthest_seat(hall: Hall, subtests):
     """The page measures itself: a two-hundredth of the distance for whatever must be read from afar."""
     a_busy_hall(hall)
     for board, metres in SEATS:
-        for size, theme in SHAPES:
+        page = hall.board(board, words="setup")
+        for size, _ in SHAPES:
             with subtests.test(f"{board} at {size['width']} × {size['height']}"):
-                page = hall.board(board, size, theme, words="setup")
+                page.set_viewport_size(size)  # type: ignore[arg-type]
                 expect(page.get_by_text("Kiểm tra lắp đặt")).to_be_visible()
                 measured = heights_mm(page)
                 assert measured
