@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from postgres_world import Postgres
-from queue_service.archive.archive import MIGRATIONS, Archive, ArchiveUnusable
+from queue_service.archive.archive import CONNECTIONS, MIGRATIONS, Archive, ArchiveUnusable
 from queue_service.archive.history import cursors
 from queue_service.archive.tables import all_tables, insert, metadata
 from queue_service.errors import ArchiveAway
@@ -131,6 +131,28 @@ async def test_changes_at_once_wait_for_each_other(archive: Archive):
     await asyncio.gather(*(count_on() for _ in range(20)))
 
     assert {"a": 20} == await seqs(archive)
+
+
+async def test_whoever_waits_for_the_pen_takes_no_readers_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """More changes than connections wait for one that is slow: people read meanwhile; who waited too long is told."""
+    archive = await Archive.open(f"sqlite:///{tmp_path / 'archive.db'}")
+    monkeypatch.setattr("queue_service.archive.archive.PATIENCE_S", 0.05)
+
+    async def put(centre: str) -> None:
+        async with archive.begin() as connection:
+            await connection.execute(insert(connection, cursors), a_cursor(centre))
+
+    async with archive.begin() as connection:
+        waiting = [asyncio.create_task(put(f"c{number}")) for number in range(2 * CONNECTIONS)]
+        await asyncio.sleep(0)  # all of them stand in line
+        assert {} == await seqs(archive)
+        await asyncio.wait(waiting)
+        await connection.execute(insert(connection, cursors), a_cursor("a"))
+    assert {ArchiveAway} == {type(task.exception()) for task in waiting}
+    await put("b")
+
+    assert {"a": 1, "b": 1} == await seqs(archive)
+    await archive.close()
 
 
 async def test_sqlite_keeps_what_it_has_said(tmp_path: Path):

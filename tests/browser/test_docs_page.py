@@ -7,6 +7,10 @@ from playwright.sync_api import Page, expect
 from browser_world import PHONE_PX, Hall, cut_off, violations
 
 WIDE_PX = {"width": 1366, "height": 768}
+LITTLE = """() => {
+  for (const one of document.querySelectorAll("article:not(#issue_ticket, #type-Problem)")) one.remove();
+}"""
+"""One of each kind is left: for everything the rules of axe take half a minute."""
 
 
 def opened(hall: Hall, size: dict[str, int]) -> Page:
@@ -52,8 +56,7 @@ def test_it_is_for_everybody_and_fits_a_phone(hall: Hall):
     assert cut_off(page) == []
 
     page.set_viewport_size(WIDE_PX)  # type: ignore[arg-type]
-    page.get_by_role("searchbox").fill("numbers_exhausted")  # as much as the rules of axe look at in seconds
-    expect(page.locator("#read_centre")).to_have_count(0)
+    page.evaluate(LITTLE)
     assert violations(page) == []
     page.locator(".home button").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Programming interface")

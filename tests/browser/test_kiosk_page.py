@@ -25,7 +25,6 @@ def tap(kiosk: Page, where: str, nth: int = 0) -> None:
 
 def faults(kiosk: Page) -> list[str]:
     """What is cut off, and what is too small for a finger."""
-    kiosk.wait_for_timeout(SETTLED_MS)
     heights: dict[str, float] = kiosk.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll("button")]
             .filter((one) => one.getBoundingClientRect().height && getComputedStyle(one).visibility !== "hidden")

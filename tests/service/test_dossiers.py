@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,6 +35,12 @@ NAME, PHONE, IDENTITY = "Nguyễn Văn Đánh Dấu", "0987654321", "00012345678
 MARKERS = ("Nguy", "Đánh", "0987654321", "000123456789", "6789", "bí mật")
 """Of the person and of what staff noted: nowhere but where staff of the centre look."""
 WEEK = ("mon", "tue", "wed", "thu", "fri")
+
+
+def told(text: str) -> list[str]:
+    """The markers in *text*; the last digits of a number stand alone, or they are part of a time or of a token."""
+    alone = re.compile(r"(?<![\w.])6789(?!\w)")
+    return [marker for marker in MARKERS if (alone.search(text) if marker == "6789" else marker in text)]
 
 
 def a_procedure(code: str, *times: tuple[str, int], department: str = "a") -> dict[str, Any]:
@@ -274,7 +281,7 @@ async def test_the_audit_says_who_looked(house: House, clock: ManualClock, monke
                 said = (await house.chief.get("audit", params={"action": "look-up-dossier"})).value["entries"]
                 if len(said) >= at_least:
                     break
-        assert not [marker for marker in MARKERS if marker in json.dumps(said, ensure_ascii=False)]
+        assert [] == told(json.dumps(said, ensure_ascii=False))
         return [(entry["actor"], entry["object"]) for entry in reversed(said)]
 
     lan, desk = f"staff:{house.lan.name}", f"staff:{house.desk.name}"
@@ -326,7 +333,8 @@ async def test_a_bare_code_shows_where_it_stands_and_nothing_more(house: House):
         (step["change"], step["state"]) for step in answer.value["steps"]
     ]
     text = answer.raw.decode()
-    assert not [marker for marker in (*MARKERS, "Thủ tục", "1.000001") if marker in text]
+    assert [] == told(text)
+    assert not [marker for marker in ("Thủ tục", "1.000001") if marker in text]
 
 
 async def test_the_secret_shows_the_rest_with_the_name_masked(house: House):
@@ -348,7 +356,7 @@ async def test_the_secret_shows_the_rest_with_the_name_masked(house: House):
         details["agency"],
     )
     assert [None, "không đủ điều kiện", None] == [step["reason"] for step in details["steps"]]
-    assert not [marker for marker in MARKERS if marker in answer.raw.decode()]
+    assert [] == told(answer.raw.decode())
 
 
 async def test_unknown_and_wrong_get_the_same_answer(house: House):
@@ -401,7 +409,7 @@ async def test_nothing_of_a_person_in_logs_metrics_and_pages_for_all(
         shown = await house.nobody.get("/metrics")
     said = capfd.readouterr()
     for text in (said.out, said.err, caplog.text, listed.raw.decode(), shown.raw.decode(), json.dumps(receipt)):
-        assert not [marker for marker in MARKERS if marker in text]
+        assert [] == told(text)
 
 
 def test_masked_names():
