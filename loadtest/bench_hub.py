@@ -37,6 +37,8 @@ from queue_service.embedded import die_with_parent
 EPOCH: Final = "bench"
 BEHIND: Final = 20
 """Events that a returning screen has missed."""
+RETURNING: Final = 10_000
+"""Screens that come back at once."""
 CONNECT_WITHIN_S: Final = 30.0
 
 RECEIVER: Final = """
@@ -97,8 +99,8 @@ async def bench(*, quick: bool, within_s: float, peers: Sequence[Found] = ()) ->
         peers: servers of this machine that deliver the same events in the same rounds, at the sizes where they all can.
     """
     sizes = (20, 50) if quick else (100, 1000) if peers else (100, 1000, 5000)
-    centres, returning = ((1, 5), 50) if quick else ((1, 100, 3355), 10_000)
-    _allow_files(2 * returning + 4_000)
+    centres, returning = ((1, 5), 50) if quick else ((1, 100, 3355), RETURNING)
+    _allow_files(returning + max(sizes) + 4_000)
     figures: list[Figure] = []
     notes = ["CPU of the sending process per delivery; events one at a time, then four at once"]
     with tempfile.TemporaryDirectory(prefix="queue-bench-") as folder:

@@ -145,6 +145,7 @@ class _Drive:
         await screens.settle(truth.state["seq"])
         cost = Cost(
             service_s=after.service_s - before.service_s,
+            voice_s=after.voice_s - before.voice_s,
             store_s=after.store_s - before.store_s,
             clients_s=after.clients_s - before.clients_s,
             service_rss_kb=after.service_rss_kb,

@@ -17,13 +17,16 @@ import msgspec
 
 _STORES = ("redis-server", "valkey-server", "valkey")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_VOICE = b"displays.synthesiser"
+"""The process that speaks: it works as long as there is something to say, beside the presses."""
 _PROC = Path("/proc")
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
-    """CPU seconds so far, and the memory of the service without its store."""
+    """CPU seconds so far, and the memory of the service without its store and its voice."""
 
     service_s: float = 0.0
+    voice_s: float = 0.0
     store_s: float = 0.0
     clients_s: float = 0.0
     service_rss_kb: int = 0
@@ -31,16 +34,19 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 def used(service_pid: int | None) -> Used:
     """What the tree below *service_pid* has used until now, and this process itself."""
-    service_s = store_s = 0.0
+    service_s = voice_s = store_s = 0.0
     rss_kb = 0
     for pid in _tree(service_pid) if service_pid is not None else ():
         if _name(pid).startswith(_STORES):
             store_s += _cpu_s(pid)
+        elif _VOICE in _command(pid):
+            voice_s += _cpu_s(pid)
         else:
             service_s += _cpu_s(pid)
             rss_kb += _rss_kb(pid)
     times = os.times()
-    return Used(service_s=service_s, store_s=store_s, clients_s=times.user + times.system, service_rss_kb=rss_kb)
+    clients_s = times.user + times.system
+    return Used(service_s=service_s, voice_s=voice_s, store_s=store_s, clients_s=clients_s, service_rss_kb=rss_kb)
 
 
 def describe(service_pid: int | None) -> dict[str, str]:
@@ -75,6 +81,13 @@ def _name(pid: int) -> str:
         return (_PROC / str(pid) / "comm").read_text().strip()
     except OSError:
         return ""
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _cpu_s(pid: int) -> float:

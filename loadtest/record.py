@@ -123,6 +123,7 @@ class Cost(Row, frozen=True, kw_only=True):
     """CPU seconds used between the first and the last planned press."""
 
     service_s: float
+    voice_s: float
     store_s: float
     clients_s: float
     service_rss_kb: int

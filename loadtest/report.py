@@ -165,6 +165,7 @@ def table(figures: Figures) -> str:
             f"CPU per press: service {1e6 * cost.service_s / figures.presses:.0f} µs "
             f"({cost.service_s / figures.seconds:.2f} cores), store {1e6 * cost.store_s / figures.presses:.0f} µs "
             f"({cost.store_s / figures.seconds:.2f} cores); "
+            f"voice {cost.voice_s / figures.seconds:.2f} cores, "
             f"load generator {cost.clients_s / figures.seconds:.2f} cores; "
             f"service memory {cost.service_rss_kb / 1024:.0f} MB."
         )

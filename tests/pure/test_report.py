@@ -103,12 +103,13 @@ def test_empty_record():
 
 def test_table_says_where_figures_come_from():
     """Scenario, seed, cost and machine stand beside the figures."""
-    cost = Cost(service_s=0.001, store_s=0.0005, clients_s=0.01, service_rss_kb=102_400)
+    cost = Cost(service_s=0.001, voice_s=0.0015, store_s=0.0005, clients_s=0.01, service_rss_kb=102_400)
     text = table(measure([a_run(), *a_call(), cost]))
 
     assert "### peak: 1 s, 120 times real time, seed 7" in text
     assert "| call next: press → answer | 1 | 5.0 | 5.0 | 5.0 | 5.0 |" in text
     assert "service 1000 µs" in text
+    assert "voice 0.50 cores" in text
     assert "store 500 µs" in text
     assert "100 MB" in text
     assert "Machine: cpu Slow 3000, cores 2." in text
