@@ -31,6 +31,8 @@ from loadtest.bench_meter import Target, cpu_us, free_port
 from queue_service.embedded import die_with_parent
 
 FOLDER: Final = Path(__file__).parent / "peers"
+GO_SOURCES: Final = Path("/usr/share/gocode")
+"""Where Debian puts the sources of Go's libraries."""
 START_WITHIN_S: Final = 20.0
 DELIVER_WITHIN_S: Final = 60.0
 MARK: Final = b"^"
@@ -68,9 +70,13 @@ def installed(node_folder: Path | None, python: str | None) -> tuple[list[Found]
     """
     found = [Found("aiohttp send_bytes", _script(sys.executable, "aiohttp_send.py"), at_least(1.3))]
     missing = []
-    for name, peer in (("nginx with nchan", _nchan()), ("nats-server", _nats())):
+    for name, peer in (
+        ("nginx with nchan", _nchan()),
+        ("nats-server", _nats()),
+        ("Centrifuge", _centrifuge()),
+    ):
         if peer is None:
-            missing.append(f"{name}: not on PATH; left out")
+            missing.append(f"{name}: not on this machine; left out")
         else:
             found.append(peer)
     node = shutil.which("node")
@@ -153,6 +159,23 @@ def _nats() -> Found | None:
         publication=lambda event: b"PUB hall %d\r\n%b\r\n" % (len(event), event),
         publish_port=publish_port,
     )
+
+
+def _centrifuge() -> Found | None:
+    """The library that Centrifugo is made of, compiled from Debian's sources when it is first started."""
+    go = shutil.which("go")
+    if go is None or not (GO_SOURCES / "src/github.com/centrifugal/centrifuge").is_dir():
+        return None
+    environ = os.environ | {"GO111MODULE": "off", "GOPATH": str(GO_SOURCES)}
+
+    def words(folder: Path, port: int, length: int) -> Sequence[str | Path]:
+        built = folder / "centrifuge"
+        made = subprocess.run([go, "build", "-o", built, FOLDER / "centrifuge.go"], env=environ, check=False)
+        if made.returncode:
+            raise Refused("Centrifuge does not compile: its Debian packages do not belong together.")
+        return built, str(port), str(length)
+
+    return Found("Centrifuge", words, at_least(1.5), "/", _frame(b'{"id":1}', 1), '"client"')
 
 
 def _paths() -> str:

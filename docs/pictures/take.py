@@ -1,7 +1,7 @@
 """
 Takes the pictures of the documents: ``make pictures``; with ``boards`` as its only word those of the boards alone.
 
-A private service plays a day at 60 times its speed; a Chromium on this machine looks at its pages.  What it sees is
+A private service plays a day at 30 times its speed; a Chromium on this machine looks at its pages.  What it sees is
 written as PNG with a palette, so that a picture stays small.
 """
 
@@ -28,7 +28,7 @@ from playwright.async_api import Browser, Page, async_playwright
 HERE = Path(__file__).parent
 CENTRE = "demo-tinh"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-LIVES_S = 45.0
+LIVES_S = 60.0
 """How long the hall fills before the first picture."""
 COLOURS = 255
 LAYOUTS = (
@@ -51,7 +51,7 @@ async def a_living_hall() -> AsyncIterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="queue-pictures-") as folder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
         environment |= {"QUEUE_PORT": str(port), "QUEUE_DATA_DIR": folder}
-        words = ("-m", "queue_service", "run", "--demo", "--speed", "60")
+        words = ("-m", "queue_service", "run", "--demo", "--speed", "30")
         with (Path(folder) / "log").open("wb") as log:
             service = await asyncio.create_subprocess_exec(
                 sys.executable, *words, env=environment, stdout=log, stderr=log
@@ -175,6 +175,7 @@ async def sit_down(browser: Browser, base: str, hall: dict[str, Any]) -> tuple[A
     await page.locator("button.seat").first.click()
     await page.wait_for_timeout(2500)
     await page.keyboard.press("F2")
+    await page.locator(".hero").wait_for()
     await page.wait_for_timeout(2500)
     await shoot(page, "console")
     await page.keyboard.press("F9")
