@@ -37,7 +37,6 @@ from queue_service.store import packed_press
 
 COUNTERS: Final = 20
 DEPARTMENTS: Final = 6
-NOBODY_CAME: Final = {"COUNTER_IDLE", "COUNTER_BUSY"}
 BATCH: Final = COUNTERS
 CONNECTIONS: Final = 50
 NO_CAP: Final = 10**9
@@ -91,6 +90,7 @@ class Halls:
         self._random = random.Random(1)
         self._turn = itertools.cycle(self.centres)
         self._last_press_id = ""
+        self._is_small = waiting < COUNTERS
         self._writes: dict[str, Iterator[list[bytes]]] = {}
         self.pipe.one("FUNCTION", "LOAD", "REPLACE", library.source())
         self.pipe.one("FUNCTION", "LOAD", "REPLACE", NOTHING)
@@ -296,16 +296,16 @@ class Halls:
         for pipe in (self.pipe, *self.extra):
             pipe.__exit__()
 
-    @staticmethod
-    def _done(replies: Sequence[Any]) -> None:
-        """Every press was carried out; where few wait, a counter may have found nobody, and gets the next visitor."""
-        refused = [
-            unpack(reply)
-            for reply in replies
-            if isinstance(reply, bytes) and reply[:1] > b"\x7f" and b"refused" in reply[:20]
-        ]
-        if len(refused) > len(replies) // 10 or any(one["refused"] not in NOBODY_CAME for one in refused):
-            raise AssertionError(refused)
+    def _done(self, replies: Sequence[Any]) -> None:
+        """
+        Every press was carried out.  Where fewer wait than there are counters, one that finds nobody gets the next who
+        comes: it has nobody to complete, then somebody already.  That is cheap, so the small hall seems no dearer.
+        """
+        for reply in replies:
+            if isinstance(reply, bytes) and reply[:1] > b"\x7f" and b"refused" in reply[:20]:
+                refusal = unpack(reply)
+                if not self._is_small or refusal["refused"] not in ("COUNTER_IDLE", "COUNTER_BUSY"):
+                    raise AssertionError(refusal)
 
 
 async def bench(programs: Sequence[Path], *, quick: bool, within_s: float) -> tuple[list[Figure], list[str]]:

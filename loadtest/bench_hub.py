@@ -100,7 +100,7 @@ async def bench(*, quick: bool, within_s: float, peers: Sequence[Found] = ()) ->
     """
     sizes = (20, 50) if quick else (100, 1000) if peers else (100, 1000, 5000)
     centres, returning = ((1, 5), 50) if quick else ((1, 100, 3355), RETURNING)
-    _allow_files(returning + max(sizes) + 4_000)
+    _allow_files(2 * max(sizes) + 200 if peers else returning + max(sizes) + 4_000)
     figures: list[Figure] = []
     notes = ["CPU of the sending process per delivery; events one at a time, then four at once"]
     with tempfile.TemporaryDirectory(prefix="queue-bench-") as folder:

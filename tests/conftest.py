@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio.constants
+import gc
+import gc
 import socket
 import subprocess
 import sys
@@ -92,3 +94,9 @@ def _await_answer(path: Path, process: subprocess.Popen[bytes]) -> None:
             if link.recv(7) == b"+PONG\r\n":
                 return
     raise RuntimeError(f"the test server does not answer (exit code {process.poll()})")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not walk through all of it again and again."""
+    gc.collect()
+    gc.freeze()

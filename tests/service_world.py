@@ -339,11 +339,7 @@ async def a_house(
     """
     A service with its people, its store reached *through* a proxy, its archive at *database_url* or in *folder*; its
     centre is taken out of the store again.
-
-    Asyncio's debug mode is off in it: a whole service under it takes three times as long, and its rooms have tests of
-    their own that keep it.
     """
-    asyncio.get_running_loop().set_debug(False)
     async with (
         Redis.from_url(redis_url) as redis,
         a_service(through or redis_url, folder, centre, clock=clock, database_url=database_url) as service,

@@ -26,8 +26,6 @@ export class Hall {
   offset = $state(0);
   /** Calls that reached this board late, or were over before they were drawn, oldest first, until each has stood on the glass. */
   missed = $state.raw<readonly Call[]>([]);
-  /** When the link was there again, last time: what was called until then, this screen could not see. */
-  backSinceMs = $state(0);
 
   /** Calls that arrived late keep the word for it wherever they stand. */
   private readonly late = new SvelteSet<number>();

@@ -145,10 +145,7 @@ export class Screen extends Hall {
       onSnapshot: (snapshot, _seq, epoch) => this.begin(snapshot, epoch),
       onEvent: (event, seq) => this.take(event, seq),
       onLink: (changed) => {
-        if (changed.state === "live" && this.link.state === "lost") {
-          this.backSinceMs = Date.now() + this.offset;
-          this.loadSoon(); // its settings may have changed while nobody could tell
-        }
+        if (changed.state === "live" && this.link.state === "lost") this.loadSoon(); // its settings may have changed while nobody could tell
         this.link = changed;
       },
       onSpeak: (turn, epoch) => mouth.take(turn, epoch),

@@ -1,6 +1,6 @@
 """
 A hall with four boards lives through a day: calls, recalls, a killed service, a killed store, cut lines, a board that
-comes late, and a day of calls as fast as boards can take them.  What stood on each glass and what the loudspeaker
+comes late, and hundreds of calls as fast as boards can take them.  What stood on each glass and what the loudspeaker
 played is written down in the pages by witnesses of our own, and held against the record of the service.
 """
 
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("espeakng_loader") is N
 WIDE_PX = {"width": 960, "height": 540}
 """Half the size of the screens: what is asked here is when, and four screens are drawn without a graphics card."""
 UPRIGHT_PX = {"width": 540, "height": 960}
-ROUNDS = 34
-"""Every counter calls somebody in each: 102 calls, as many as a commune has in a day."""
+ROUNDS = 70
+"""Every counter calls somebody in each: 210 calls."""
 COUNTERS = {"q01": "tpht", "q03": "kt", "q06": "cax"}
 READ_MS = 2_500
 """Nobody reads a number in less."""

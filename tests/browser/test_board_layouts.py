@@ -110,10 +110,9 @@ def test_every_layout_is_read_from_its_farthest_seat(hall: Hall, subtests):
     """The page measures itself: a two-hundredth of the distance for whatever must be read from afar."""
     a_busy_hall(hall)
     for board, metres in SEATS:
-        page = hall.board(board, words="setup")
-        for size, _ in SHAPES:
+        for size, theme in SHAPES:
             with subtests.test(f"{board} at {size['width']} × {size['height']}"):
-                page.set_viewport_size(size)  # type: ignore[arg-type]
+                page = hall.board(board, size, theme, words="setup")
                 expect(page.get_by_text("Kiểm tra lắp đặt")).to_be_visible()
                 measured = heights_mm(page)
                 assert measured

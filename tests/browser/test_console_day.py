@@ -139,14 +139,13 @@ def test_an_officers_day_by_keyboard_alone(whole_hall: Hall):
     history.agrees()
 
 
-def test_practice_touches_nothing(hall: Hall):
+@pytest.mark.parametrize("size", [CONSOLE_PX, BOARD_PX])
+def test_practice_touches_nothing(hall: Hall, size: dict[str, int]):
     """The guide asks for one key after another; not one request leaves the page."""
-    page = hall.page(f"/console/{hall.centre}?practice&mute", BOARD_PX)
+    page = hall.page(f"/console/{hall.centre}?practice&mute", size)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     expect(page.get_by_text("đều không có thật")).to_be_visible()
-    assert [] == cut_off(page)
-    page.set_viewport_size(CONSOLE_PX)  # type: ignore[arg-type]
     assert [] == violations(page)
     assert [] == cut_off(page)
 

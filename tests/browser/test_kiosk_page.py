@@ -34,11 +34,8 @@ def faults(kiosk: Page) -> list[str]:
     return cut_off(kiosk) + small
 
 
-@pytest.mark.parametrize(
-    ("size", "language"),
-    [(KIOSK_PX, "vi"), (WIDE_PX, "vi"), (SMALL_PX, "vi"), (SMALL_PX, "en")],
-    ids=["upright-vi", "wide-vi", "small-vi", "small-en"],
-)
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("size", [KIOSK_PX, WIDE_PX, SMALL_PX], ids=["upright", "wide", "small"])
 def test_the_way_from_department_to_papers_to_number(broad_hall: Hall, size: dict[str, int], language: str, subtests):
     """Home, department, field, procedure, papers, number; low reach on the fullest pages; search. All of it whole."""
     kiosk = broad_hall.kiosk(size)

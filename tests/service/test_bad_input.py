@@ -36,7 +36,7 @@ from service_world import JSON, LEAKS, MSGPACK, Answer, Caller, House, a_hall, a
 
 TICKET = "0" * 22
 LONGEST = RUNNER_OPTIONS["max_line_size"]
-MADE_REQUESTS = 300
+MADE_REQUESTS = 500
 """Requests made from the document, over all its operations: what a busy machine answers within a minute."""
 HOSTILE = {
     "control characters": "a\x00b\x1b[31m",
@@ -572,7 +572,11 @@ async def test_requests_made_from_the_document_never_break_the_service(house: Ho
 
         one()
 
-    await asyncio.to_thread(attack)
+    asyncio.get_running_loop().set_debug(False)  # it triples the time
+    try:
+        await asyncio.to_thread(attack)
+    finally:
+        asyncio.get_running_loop().set_debug(True)
     assert len(seen) > 200
     assert {200, 400, 401, 403, 404} <= set(seen)
 

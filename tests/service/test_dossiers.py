@@ -32,14 +32,14 @@ from queue_service.working_days import Limit, WorkingDays
 from service_world import DEADLINE_S, Answer, Caller, House, a_hall, a_house, a_proxy
 
 NAME, PHONE, IDENTITY = "Nguyễn Văn Đánh Dấu", "0987654321", "000123456789"
-MARKERS = ("Nguy", "Đánh", "0987654321", "000123456789", "6789", "bí mật")
+MARKERS = ("Nguy", "Đánh", "0987654321", "000123456789", "456789", "6789", "bí mật")
 """Of the person and of what staff noted: nowhere but where staff of the centre look."""
 WEEK = ("mon", "tue", "wed", "thu", "fri")
 
 
 def told(text: str) -> list[str]:
-    """The markers in *text*; the last digits of a number stand alone, or they are part of a time or of a token."""
-    alone = re.compile(r"(?<![\w.])6789(?!\w)")
+    """The markers in *text*; the last four digits only by themselves: among others they may be those of a time."""
+    alone = re.compile(r"(?<![\d.])6789(?!\d)")
     return [marker for marker in MARKERS if (alone.search(text) if marker == "6789" else marker in text)]
 
 
